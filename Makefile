@@ -1,0 +1,35 @@
+# Raylink. The two commands for a newcomer are `make demo` and `make test`; both install what they need on a bare Debian, as root.
+SHELL := bash
+SETUP := raylink/devnet/setup
+TAGS  := hashicorpmetrics
+export CGO_ENABLED := 0
+
+.PHONY: help build image demo dev test fast bench clean
+
+help: ## show the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/raylink
+	@go build -tags $(TAGS) -trimpath -o bin/raylink ./raylink/cmd/raylink
+
+image: build ## build the worker image, raylink/worker:2.60.0-py311
+	@$(SETUP)/engine.sh up
+	@supplier/worker/build.sh bin/raylink
+
+demo: ## from nothing to a Ray job and its bill, on this machine (KEEP=1 leaves it running)
+	@$(SETUP)/with.sh demo
+
+dev: ## a network on this machine for development; ^C cleans up
+	@$(SETUP)/with.sh dev
+
+test: ## every test, the real end-to-end run included
+	@$(SETUP)/with.sh test
+
+fast: ## the tests that need nothing: no Docker, no root
+	@go vet -tags $(TAGS) ./... && go test -tags $(TAGS) ./...
+
+bench: ## measure: cluster create to ready beside a raw ray start, and the rooms' benchmarks
+	@$(SETUP)/with.sh bench
+
+clean: ## remove what make built here; images and caches stay
+	@rm -rf bin

@@ -1,0 +1,280 @@
+package api
+
+import (
+	"cmp"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"raylink/billing/ledger"
+	"raylink/billing/money"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+	"raylink/raylink/wire"
+)
+
+// mint is the entropy of one write: the same again for a repeated Idempotency-Key.
+func (s *Server) mint(c *gin.Context, who caller) (io.Reader, error) {
+	return s.Authority.Mint(who.by(), c.Request.Method+" "+c.FullPath(), idempotency(c))
+}
+
+func (s *Server) getWhoami(c *gin.Context) (any, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return nil, err
+	}
+	answer := wire.WhoAmI{Account: who.account, Name: who.name, Role: who.role}
+	s.Group.Read(func(st *state.State) { answer.Coordinators, answer.Gateways = addresses(st) })
+	return answer, nil
+}
+
+func (s *Server) getAccounts(c *gin.Context) (any, error) {
+	if _, err := s.user(c, raylink.RoleAdmin); err != nil {
+		return nil, err
+	}
+	list := []wire.Account{}
+	s.Group.Read(func(st *state.State) {
+		for _, a := range st.Accounts {
+			list = append(list, accountView(st, a))
+		}
+	})
+	slices.SortFunc(list, func(a, b wire.Account) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+func accountView(st *state.State, a *state.Account) wire.Account {
+	b := balanceView(st, a)
+	return wire.Account{ID: a.ID, Name: a.Name, Free: b.Free, Held: b.Held, Earned: b.Earned, CreatedAt: a.CreatedAt}
+}
+
+func balanceView(st *state.State, a *state.Account) wire.Balance {
+	held := int64(0)
+	for _, c := range st.Clusters {
+		if c.Owner == a.ID && !c.Phase.Over() {
+			held += st.Ledger.Balance(ledger.Hold(string(c.ID)), money.USD)
+		}
+	}
+	usd := func(account string) money.Amount { return money.MicroUSD(st.Ledger.Balance(account, money.USD)) }
+	return wire.Balance{Account: a.ID, Name: a.Name, Free: usd(ledger.Tenant(string(a.ID))), Held: money.MicroUSD(held), Earned: usd(ledger.Supplier(string(a.ID)))}
+}
+
+func (s *Server) postAccount(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	var r wire.AccountRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	entropy, err := s.mint(c, who)
+	if err != nil {
+		return nil, err
+	}
+	id, err := raylink.NewID[raylink.AccountID](entropy, "acc")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.propose(c, who.by(), idempotency(c), &state.OpenAccount{ID: id, Name: r.Name}, &id); err != nil {
+		return nil, err
+	}
+	return s.account(id)
+}
+
+func (s *Server) account(id raylink.AccountID) (wire.Account, error) {
+	var view wire.Account
+	err := error(raylink.Errorf(raylink.CodeNotFound, "no account %q", id).WithHint("see `raylink admin account list`"))
+	s.Group.Read(func(st *state.State) {
+		if a, ok := st.Accounts[id]; ok {
+			view, err = accountView(st, a), nil
+		}
+	})
+	return view, err
+}
+
+func (s *Server) postGrant(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	var r wire.GrantRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	entropy, err := s.mint(c, who)
+	if err != nil {
+		return nil, err
+	}
+	id, err := raylink.NewID[string](entropy, "grant")
+	if err != nil {
+		return nil, err
+	}
+	account := raylink.AccountID(c.Param("id"))
+	if err := s.propose(c, who.by(), idempotency(c), &state.GrantCredit{ID: id, Account: account, Amount: r.Amount, Reason: r.Reason}, nil); err != nil {
+		return nil, err
+	}
+	return s.account(account)
+}
+
+func (s *Server) getBalance(c *gin.Context) (any, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return nil, err
+	}
+	id := raylink.AccountID(cmp.Or(c.Query("account"), string(who.account)))
+	if id != who.account && who.role != raylink.RoleAdmin {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's balance")
+	}
+	var view *wire.Balance
+	s.Group.Read(func(st *state.State) {
+		if a, ok := st.Accounts[id]; ok {
+			b := balanceView(st, a)
+			view = &b
+		}
+	})
+	if view == nil {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no account %q", id).WithHint("see `raylink admin account list`")
+	}
+	return view, nil
+}
+
+func (s *Server) getTokens(c *gin.Context) (any, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return nil, err
+	}
+	list := []wire.Token{}
+	s.Group.Read(func(st *state.State) {
+		for _, t := range st.Tokens {
+			if t.Account == who.account || who.role == raylink.RoleAdmin {
+				list = append(list, tokenView(t))
+			}
+		}
+	})
+	slices.SortFunc(list, func(a, b wire.Token) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return list, nil
+}
+
+func tokenView(t *state.Token) wire.Token {
+	return wire.Token{ID: t.ID, Account: t.Account, Role: t.Role, Label: t.Label, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt}
+}
+
+// lifetime reads a time to live; empty is what is usual there.
+func lifetime(text string, usual time.Duration) (time.Duration, error) {
+	if text == "" {
+		return usual, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, raylink.Errorf(raylink.CodeInvalid, "%q is no time to live", text).WithHint("give a duration such as 30m or 720h")
+	}
+	return d, nil
+}
+
+func (s *Server) postToken(c *gin.Context) (any, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return nil, err
+	}
+	var r wire.TokenRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	account := cmp.Or(r.Account, who.account)
+	if who.role != raylink.RoleAdmin && (account != who.account || r.Role != who.role) {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "you may issue tokens of your own account and role only")
+	}
+	ttl, err := lifetime(r.TTL, 0)
+	if err != nil {
+		return nil, err
+	}
+	entropy, err := s.mint(c, who)
+	if err != nil {
+		return nil, err
+	}
+	id, err := raylink.NewID[raylink.TokenID](entropy, "tok")
+	if err != nil {
+		return nil, err
+	}
+	token, err := identity.NewAccessToken(entropy)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := identity.ParseAccessToken(token)
+	if err != nil {
+		return nil, err
+	}
+	cmd := &state.IssueToken{ID: id, Account: account, Role: r.Role, Label: r.Label, Hash: identity.HashToken(secret), TTL: ttl}
+	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
+		return nil, err
+	}
+	answer := wire.TokenAnswer{Secret: token}
+	s.Group.Read(func(st *state.State) { answer.Token = tokenView(st.Tokens[id]) })
+	return answer, nil
+}
+
+func (s *Server) deleteToken(c *gin.Context) (any, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return nil, err
+	}
+	id := raylink.TokenID(c.Param("id"))
+	own := false
+	s.Group.Read(func(st *state.State) { t, ok := st.Tokens[id]; own = ok && t.Account == who.account })
+	if !own && who.role != raylink.RoleAdmin {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no token %q of yours", id).WithHint("see `raylink token list`")
+	}
+	if err := s.propose(c, who.by(), idempotency(c), &state.RevokeToken{ID: id}, nil); err != nil {
+		return nil, err
+	}
+	var view wire.Token
+	s.Group.Read(func(st *state.State) { view = tokenView(st.Tokens[id]) })
+	return view, nil
+}
+
+func (s *Server) postJoinToken(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleAdmin, raylink.RoleSupplier)
+	if err != nil {
+		return nil, err
+	}
+	var r wire.JoinTokenRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	if who.role != raylink.RoleAdmin && (r.Kind != state.JoinKindMachine || cmp.Or(r.Account, who.account) != who.account) {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "a supplier may let machines of his own in, and nothing else")
+	}
+	if r.Kind == state.JoinKindMachine {
+		r.Account = cmp.Or(r.Account, who.account)
+	}
+	ttl, err := lifetime(r.TTL, time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	entropy, err := s.mint(c, who)
+	if err != nil {
+		return nil, err
+	}
+	id, err := raylink.NewID[raylink.TokenID](entropy, "tok")
+	if err != nil {
+		return nil, err
+	}
+	token, err := identity.NewJoinToken(entropy, s.Authority.CASHA256())
+	if err != nil {
+		return nil, err
+	}
+	secret, _, err := identity.ParseJoinToken(token)
+	if err != nil {
+		return nil, err
+	}
+	cmd := &state.IssueJoinToken{ID: id, Kind: r.Kind, Account: r.Account, Hash: identity.HashToken(secret), TTL: ttl}
+	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
+		return nil, err
+	}
+	answer := wire.JoinTokenAnswer{ID: id, Secret: token}
+	s.Group.Read(func(st *state.State) { answer.ExpiresAt = st.JoinTokens[id].ExpiresAt })
+	return answer, nil
+}

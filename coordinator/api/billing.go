@@ -1,0 +1,144 @@
+package api
+
+import (
+	"bufio"
+	"crypto/ed25519"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"raylink/billing/ledger"
+	"raylink/billing/meter"
+	"raylink/billing/money"
+	"raylink/billing/verify"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+	"raylink/raylink/wire"
+)
+
+func (s *Server) getBill(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := s.Cluster(who.account, who.role, c.Param("id"))
+	if err != nil {
+		return nil, err
+	}
+	return s.Bill(cl.ID)
+}
+
+// Bill is what a cluster cost so far, with the evidence of every minute.
+func (s *Server) Bill(id raylink.ClusterID) (wire.Bill, error) {
+	var b wire.Bill
+	var err error
+	s.Group.Read(func(st *state.State) { b, err = billView(st, st.Clusters[id]) })
+	return b, err
+}
+
+func billView(st *state.State, cl *state.Cluster) (wire.Bill, error) {
+	b := wire.Bill{Cluster: cl.ID, Name: cl.Spec.Name, FeePercent: "2", From: cl.CreatedAt, To: st.Now, Final: cl.Phase.Over(),
+		BalanceBefore: money.MicroUSD(cl.BalanceBefore), BalanceNow: money.MicroUSD(st.Ledger.Balance(ledger.Tenant(string(cl.Owner)), money.USD)),
+		Held: money.MicroUSD(st.Ledger.Balance(ledger.Hold(string(cl.ID)), money.USD))}
+	if cl.EndedAt != nil {
+		b.To = *cl.EndedAt
+	}
+	var use, fee int64
+	for _, l := range st.ClusterLeases(cl.ID) {
+		line := wire.BillLine{Lease: l.ID, Node: l.Node, Machine: l.Machine, Rate: l.Meter.Rate, Charged: l.Meter.Charged, Waived: l.Meter.Waived,
+			Use: money.MicroUSD(l.Meter.Accrued), Fee: money.MicroUSD(l.Meter.Fees)}
+		use, fee = use+l.Meter.Accrued, fee+l.Meter.Fees
+		for ordinal := range l.Meter.Next {
+			m, err := minuteView(st, l, ordinal)
+			if err != nil {
+				return b, err
+			}
+			line.Minutes = append(line.Minutes, m)
+		}
+		b.Lines = append(b.Lines, line)
+	}
+	b.Use, b.Fee, b.Total = money.MicroUSD(use), money.MicroUSD(fee), money.MicroUSD(use+fee)
+	return b, nil
+}
+
+func minuteView(st *state.State, l *state.Lease, ordinal int64) (wire.BillMinute, error) {
+	ref := meter.Ref(string(l.ID), ordinal)
+	v := wire.BillMinute{Ordinal: ordinal, Outcome: "charged", Amount: money.MicroUSD(0), Fee: money.MicroUSD(0)}
+	entry, ok := st.Ledger.Find(meter.KindCharged, ref)
+	if !ok {
+		v.Outcome = "waived"
+		if entry, ok = st.Ledger.Find(meter.KindWaived, ref); !ok {
+			return v, raylink.Errorf(raylink.CodeInternal, "minute %s is settled but not in the journal", ref)
+		}
+	}
+	var note meter.MinuteNote
+	if err := json.Unmarshal(entry.Note, &note); err != nil {
+		return v, err
+	}
+	v.Entry, v.Reason = entry.Seq, note.Reason
+	if note.Agent != nil {
+		v.AgentSeconds = note.Agent.Seconds
+	}
+	if note.Gateway != nil {
+		v.GatewaySeconds, v.Gateway = note.Gateway.Seconds, note.Gateway.Gateway
+	}
+	for _, p := range entry.Postings {
+		switch {
+		case ledger.IsSupplier(p.Account):
+			v.Amount = p.Amount
+		case p.Account == ledger.Fees:
+			v.Fee = p.Amount
+		}
+	}
+	return v, nil
+}
+
+// getJournal streams the journal as billing/DESIGN.md describes it: header, entries, signed checkpoint.
+func (s *Server) getJournal(c *gin.Context) (any, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return nil, err
+	}
+	if who.role != raylink.RoleAdmin {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "the whole journal holds everybody's bills: only an admin exports it").WithHint("`raylink bill` shows your own with its evidence")
+	}
+	key, err := s.Authority.SigningKey()
+	if err != nil {
+		return nil, err
+	}
+	public := key.Public().(ed25519.PublicKey)
+	header := verify.Header{ExportedAt: time.Now().UTC(), GroupKey: public, Machines: map[string]ed25519.PublicKey{}, Gateways: map[string]ed25519.PublicKey{}}
+	var journal pages
+	s.Group.Read(func(st *state.State) {
+		for id, m := range st.Machines {
+			header.Machines[string(id)], _ = identity.DecodeKey(m.PublicKey) // checked when it joined
+		}
+		for id, g := range st.Gateways {
+			header.Gateways[string(id)], _ = identity.DecodeKey(g.PublicKey)
+		}
+		journal.upTo, _ = st.Ledger.Head()
+	})
+	journal.read = s.Group.Read
+	c.Header("Content-Type", "application/jsonl")
+	c.Status(http.StatusOK)
+	w := bufio.NewWriter(c.Writer)
+	if err := verify.Write(w, header, journal, public, func(m []byte) []byte { return ed25519.Sign(key, m) }); err != nil {
+		return nil, err
+	}
+	return nil, w.Flush()
+}
+
+// pages reads the journal a page at a time, so that the state is held still for a page only.
+type pages struct {
+	read func(func(*state.State))
+	upTo uint64
+}
+
+func (p pages) Entries(after uint64, limit int) []ledger.Entry {
+	var entries []ledger.Entry
+	p.read(func(st *state.State) { entries = st.Ledger.Entries(after, min(limit, int(p.upTo-min(after, p.upTo)))) })
+	return entries
+}

@@ -1,0 +1,223 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"raylink/billing/ledger"
+	"raylink/billing/money"
+	"raylink/coordinator/plan"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/manifest"
+	"raylink/raylink/wire"
+)
+
+func (s *Server) postQuote(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	var r wire.QuoteRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	spec, notes, err := manifest.Parse([]byte(r.Manifest))
+	if err != nil {
+		return nil, err
+	}
+	image, _, err := manifest.Image(spec.Image, "amd64")
+	if err != nil {
+		return nil, err
+	}
+	entropy, err := s.mint(c, who)
+	if err != nil {
+		return nil, err
+	}
+	id, err := raylink.NewID[raylink.QuoteID](entropy, "q")
+	if err != nil {
+		return nil, err
+	}
+	// A repeated request gets the quote that the first one made: the market may have moved since.
+	if q, err := s.quote(who, id); err == nil {
+		return q, nil
+	}
+	var p Placement
+	if err := s.leader(c, MethodPlace, spec, &p); err != nil {
+		return nil, err
+	}
+	if err := s.propose(c, who.by(), "", &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Nodes: p.Nodes}, nil); err != nil {
+		return nil, err
+	}
+	return s.quote(who, id)
+}
+
+func (s *Server) getQuote(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	return s.quote(who, raylink.QuoteID(c.Param("id")))
+}
+
+func (s *Server) quote(who caller, id raylink.QuoteID) (wire.Quote, error) {
+	var v wire.Quote
+	err := error(raylink.Errorf(raylink.CodeNotFound, "no quote %q", id).WithHint("ask for one: `raylink quote -f cluster.yaml`"))
+	s.Group.Read(func(st *state.State) {
+		q, ok := st.Quotes[id]
+		if !ok || (q.Owner != who.account && who.role != raylink.RoleAdmin) {
+			return
+		}
+		fee, ferr := money.Fee(q.PerHour, state.FeeBasisPoints)
+		v = wire.Quote{ID: q.ID, Name: q.Spec.Name, ImageAsked: q.Spec.Image, Image: q.Image, RayVersion: q.Spec.RayVersion, PerHour: money.MicroUSD(q.PerHour),
+			Fee: money.MicroUSD(fee), Hold: money.MicroUSD(q.Hold), Balance: money.MicroUSD(st.Ledger.Balance(ledger.Tenant(string(q.Owner)), money.USD)),
+			CreatedAt: q.CreatedAt, ExpiresAt: q.ExpiresAt, Notes: q.Notes}
+		for _, n := range q.Nodes {
+			v.Nodes = append(v.Nodes, wire.QuoteNode{Node: n.Node, Role: n.Role, Group: n.Group, Machine: n.Machine, Supplier: supplierOf(st, n.Machine), Resources: n.Resources, Rate: n.Rate})
+		}
+		err = ferr
+	})
+	return v, err
+}
+
+func supplierOf(st *state.State, id raylink.MachineID) string {
+	if m, ok := st.Machines[id]; ok {
+		if a, ok := st.Accounts[m.Owner]; ok {
+			return a.Name
+		}
+	}
+	return ""
+}
+
+func (s *Server) postCluster(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	var r wire.CreateRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	entropy, err := s.mint(c, who)
+	if err != nil {
+		return nil, err
+	}
+	cmd := &state.CreateCluster{Owner: who.account, Quote: r.Quote}
+	if cmd.ID, err = raylink.NewID[raylink.ClusterID](entropy, "c"); err != nil {
+		return nil, err
+	}
+	nodes := 0
+	s.Group.Read(func(st *state.State) {
+		if q, ok := st.Quotes[r.Quote]; ok && q.Owner == who.account {
+			nodes = len(q.Nodes)
+		}
+	})
+	for range nodes {
+		id, err := raylink.NewID[raylink.LeaseID](entropy, "l")
+		if err != nil {
+			return nil, err
+		}
+		cmd.Leases = append(cmd.Leases, id)
+	}
+	var id raylink.ClusterID
+	if err := s.propose(c, who.by(), idempotency(c), cmd, &id); err != nil {
+		return nil, err
+	}
+	return s.Cluster(who.account, who.role, string(id))
+}
+
+func (s *Server) getClusters(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	return s.Clusters(who.account, who.role), nil
+}
+
+// Clusters are an account's clusters, the newest first; an admin's are all.
+func (s *Server) Clusters(account raylink.AccountID, role raylink.Role) []wire.Cluster {
+	list := []wire.Cluster{}
+	s.Group.Read(func(st *state.State) {
+		for _, cl := range st.Clusters {
+			if cl.Owner == account || role == raylink.RoleAdmin {
+				list = append(list, clusterView(st, cl))
+			}
+		}
+	})
+	slices.SortFunc(list, func(a, b wire.Cluster) int { return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return list
+}
+
+func (s *Server) getCluster(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	return s.Cluster(who.account, who.role, c.Param("id"))
+}
+
+// Cluster finds one by id, or by name: the living one of that name, else the last.
+func (s *Server) Cluster(account raylink.AccountID, role raylink.Role, ref string) (wire.Cluster, error) {
+	var best *wire.Cluster
+	for _, cl := range s.Clusters(account, role) {
+		if string(cl.ID) == ref {
+			return cl, nil
+		}
+		if cl.Name == ref && (best == nil || (best.Phase.Over() && !cl.Phase.Over())) {
+			best = &cl
+		}
+	}
+	if best == nil {
+		return wire.Cluster{}, raylink.Errorf(raylink.CodeNotFound, "no cluster %q", ref).WithHint("see `raylink cluster list`")
+	}
+	return *best, nil
+}
+
+func (s *Server) deleteCluster(c *gin.Context) (any, error) {
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := s.Cluster(who.account, who.role, c.Param("id"))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.propose(c, who.by(), idempotency(c), &state.EndCluster{ID: cl.ID, Reason: "deleted by " + who.name}, nil); err != nil {
+		return nil, err
+	}
+	return s.Cluster(who.account, who.role, string(cl.ID))
+}
+
+func clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
+	v := wire.Cluster{ID: cl.ID, Name: cl.Spec.Name, Owner: cl.Owner, Phase: cl.Phase, Detail: plan.Detail(st, cl), Failure: cl.Failure, Warning: cl.Warning,
+		Image: cl.Image, RayVersion: cl.Spec.RayVersion, CreatedAt: cl.CreatedAt, ReadyAt: cl.ReadyAt, EndedAt: cl.EndedAt, Endpoints: []string{},
+		Hold: money.MicroUSD(st.Ledger.Balance(ledger.Hold(string(cl.ID)), money.USD))}
+	for _, t := range cl.Stages {
+		v.Stages = append(v.Stages, wire.StageTime{Phase: t.Phase, At: t.At})
+	}
+	var perHour, spent int64
+	for i, l := range st.ClusterLeases(cl.ID) {
+		if i == 0 {
+			v.Subnet = fmt.Sprintf("%s/24", strings.TrimSuffix(l.Address.String(), ".2")+".0")
+		}
+		perHour += int64(l.Meter.Rate)
+		spent += l.Meter.Accrued + l.Meter.Fees
+		v.Minutes += l.Meter.Charged
+		v.Nodes = append(v.Nodes, wire.Node{Lease: l.ID, Node: l.Node, Role: l.Role, Group: l.Group, Machine: l.Machine, Address: l.Address.String(), Stage: l.Stage,
+			RayNode: l.RayNode, Rate: l.Meter.Rate, Restarts: l.Restarts, Failure: l.Failure})
+	}
+	v.PerHour, v.Spent = money.MicroUSD(perHour), money.MicroUSD(spent)
+	if cl.Phase.Over() {
+		return v
+	}
+	for _, g := range cl.Gateways {
+		if gw, ok := st.Gateways[g.Gateway]; ok && g.PublicKey != "" {
+			v.Endpoints = append(v.Endpoints, strings.TrimSuffix(gw.URL, "/")+"/c/"+string(cl.ID))
+		}
+	}
+	return v
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"raylink/coordinator/consensus"
+	"raylink/coordinator/plan"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/wire"
+)
+
+// The methods that only the leader answers: they need its memory of reports.
+const (
+	MethodAgent   = "report.agent"
+	MethodGateway = "report.gateway"
+	MethodPlace   = "place"
+	MethodSeen    = "seen"
+)
+
+// Memory is what the leader's methods need of the reports.
+type Memory interface {
+	Agent(raylink.MachineID, wire.AgentReport)
+	Gateway(raylink.GatewayID, wire.GatewayReport)
+	Seen() plan.Seen
+}
+
+// Leader answers the methods above. Register hands each to the consensus.
+type Leader struct {
+	Group  Group
+	Memory Memory
+}
+
+// Placement is the leader's answer to where a cluster's nodes would go.
+type Placement struct {
+	Nodes []state.QuoteNode `json:"nodes"`
+}
+
+// SeenAnswer tells when machines and gateways were heard last.
+type SeenAnswer struct {
+	Machines map[raylink.MachineID]time.Time `json:"machines"`
+	Gateways map[raylink.GatewayID]time.Time `json:"gateways"`
+}
+
+// Register names every method with its answer.
+func (l *Leader) Register(handle func(method string, answer consensus.Handler)) {
+	handle(MethodAgent, func(_ context.Context, body []byte) ([]byte, error) {
+		var w AgentWord
+		if err := json.Unmarshal(body, &w); err != nil {
+			return nil, fmt.Errorf("reading an agent's report: %w", err)
+		}
+		l.Memory.Agent(w.ID, w.Report)
+		return nil, nil
+	})
+	handle(MethodGateway, func(_ context.Context, body []byte) ([]byte, error) {
+		var w GatewayWord
+		if err := json.Unmarshal(body, &w); err != nil {
+			return nil, fmt.Errorf("reading a gateway's report: %w", err)
+		}
+		l.Memory.Gateway(w.ID, w.Report)
+		return nil, nil
+	})
+	handle(MethodPlace, l.place)
+	handle(MethodSeen, l.seen)
+}
+
+func (l *Leader) place(_ context.Context, body []byte) ([]byte, error) {
+	var spec raylink.ClusterSpec
+	if err := json.Unmarshal(body, &spec); err != nil {
+		return nil, fmt.Errorf("reading a cluster's specification: %w", err)
+	}
+	var p Placement
+	var err error
+	seen := l.Memory.Seen()
+	l.Group.Read(func(s *state.State) { p.Nodes, err = plan.Place(s, seen, time.Now(), spec) })
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(p)
+}
+
+func (l *Leader) seen(context.Context, []byte) ([]byte, error) {
+	a := SeenAnswer{Machines: map[raylink.MachineID]time.Time{}, Gateways: map[raylink.GatewayID]time.Time{}}
+	seen := l.Memory.Seen()
+	for id, m := range seen.Machines {
+		a.Machines[id] = m.At.UTC()
+	}
+	for id, g := range seen.Gateways {
+		a.Gateways[id] = g.At.UTC()
+	}
+	return json.Marshal(a)
+}

@@ -1,0 +1,242 @@
+// Package api is the HTTP API of a coordinator. routes.go is the whole surface on one page. Every coordinator answers everything: reads from
+// its own copy of the state, writes through the consensus, and what only the leader knows by asking the leader.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"raylink/coordinator/authority"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+)
+
+// Limits of requests.
+const (
+	maxBody      = 1 << 20 // bytes; manifests are the largest
+	maxReport    = 8 << 20 // bytes of an agent's or gateway's report
+	maxWait      = 30 * time.Second
+	proposeLimit = 15 * time.Second
+	indexLimit   = 5 * time.Second
+)
+
+// Group is what the API needs of the consensus.
+type Group interface {
+	Read(func(*state.State))
+	Propose(ctx context.Context, commands ...json.RawMessage) ([]json.RawMessage, uint64, error)
+	CallLeader(ctx context.Context, method string, body []byte) ([]byte, error)
+	Waiter
+}
+
+// Waiter waits for the state to move.
+type Waiter interface {
+	WaitIndex(ctx context.Context, index uint64) error
+	Changed() <-chan struct{} // closed at the next change
+}
+
+// Roster knows the members of the group and lets a new one in.
+type Roster interface {
+	Leader() string
+	Voters() map[string]bool
+	Restored() uint64 // index of the snapshot that was loaded last
+	AddVoter(ctx context.Context, id, address string) error
+}
+
+// Server answers the API's requests.
+type Server struct {
+	ID        string // this coordinator's
+	Version   string
+	Group     Group
+	Roster    Roster
+	Authority *authority.Authority
+	Log       *slog.Logger
+	Pages     func(*gin.Engine, *Server) // the dashboard's routes; nil without one
+	Metrics   http.Handler
+}
+
+// caller is who sent a request with an access token.
+type caller struct {
+	account raylink.AccountID
+	name    string
+	role    raylink.Role
+	token   raylink.TokenID
+}
+
+func (c caller) by() string { return "account:" + string(c.account) }
+
+type handler func(c *gin.Context) (any, error)
+
+// answer runs a handler and writes its value or its error.
+func (s *Server) answer(h handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := s.awaitIndex(c); err != nil {
+			s.refuse(c, err)
+			return
+		}
+		value, err := h(c)
+		switch {
+		case err != nil:
+			s.refuse(c, err)
+		case c.Writer.Written():
+		case value == nil:
+			c.Status(http.StatusNoContent)
+		default:
+			c.JSON(statusOf(c), value)
+		}
+	}
+}
+
+func statusOf(c *gin.Context) int {
+	if c.Request.Method == http.MethodPost && c.FullPath() == "/v1/clusters" {
+		return http.StatusCreated
+	}
+	return http.StatusOK
+}
+
+func (s *Server) awaitIndex(c *gin.Context) error {
+	text := c.Query("min_index")
+	if text == "" {
+		return nil
+	}
+	index, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return raylink.Errorf(raylink.CodeInvalid, "min_index must be a number")
+	}
+	ctx, cancel := context.WithTimeout(c, indexLimit)
+	defer cancel()
+	if err := s.Group.WaitIndex(ctx, index); err != nil {
+		return raylink.Errorf(raylink.CodeUnavailable, "this coordinator has not reached index %d yet", index).WithHint("try again, or ask another coordinator")
+	}
+	return nil
+}
+
+func (s *Server) refuse(c *gin.Context, err error) {
+	e := raylink.AsError(err)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		e = raylink.Errorf(raylink.CodeUnavailable, "the group did not answer in time").WithHint("try again; a repeated request with the same Idempotency-Key is done once")
+	}
+	if e.Code == raylink.CodeInternal {
+		s.Log.Error("answering a request", "method", c.Request.Method, "path", c.FullPath(), "err", err)
+	}
+	c.AbortWithStatusJSON(e.Code.HTTPStatus(), e)
+}
+
+// body reads a request's JSON strictly.
+func body(c *gin.Context, limit int64, into any) error {
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return raylink.Errorf(raylink.CodeTooLarge, "the request's body is over %d bytes", limit)
+	}
+	if err != nil {
+		return raylink.Errorf(raylink.CodeInvalid, "reading the request's body: %v", err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return raylink.Errorf(raylink.CodeInvalid, "the request's body is not what is expected here: %v", err)
+	}
+	if dec.More() {
+		return raylink.Errorf(raylink.CodeInvalid, "something follows the JSON value in the request's body")
+	}
+	return nil
+}
+
+// propose puts one command through the consensus and decodes its result.
+func (s *Server) propose(c *gin.Context, by, key string, cmd state.Command, into any) error {
+	raw, err := state.Encode(by, key, cmd)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c, proposeLimit)
+	defer cancel()
+	results, index, err := s.Group.Propose(ctx, raw)
+	if err != nil {
+		return err
+	}
+	c.Header("X-Raylink-Index", strconv.FormatUint(index, 10))
+	if err := s.Group.WaitIndex(ctx, index); err != nil {
+		return err
+	}
+	return state.ReadResult(results[0], into)
+}
+
+// leader asks the leader for what only it knows.
+func (s *Server) leader(ctx context.Context, method string, ask, into any) error {
+	raw, err := json.Marshal(ask)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
+	defer cancel()
+	out, err := s.Group.CallLeader(ctx, method, raw)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal(out, into)
+}
+
+// user finds the caller of a request by its access token, and refuses other roles than these.
+func (s *Server) user(c *gin.Context, roles ...raylink.Role) (caller, error) {
+	secret, ok := bearer(c)
+	if !ok {
+		return caller{}, raylink.Errorf(raylink.CodeUnauthenticated, "this needs an access token").WithHint("`raylink login URL` stores one; or send the header Authorization: Bearer rl_access_…")
+	}
+	return s.userOf(secret, roles...)
+}
+
+func bearer(c *gin.Context) (string, bool) {
+	return strings.CutPrefix(c.GetHeader("Authorization"), "Bearer ")
+}
+
+func (s *Server) userOf(token string, roles ...raylink.Role) (caller, error) {
+	unknown := raylink.Errorf(raylink.CodeUnauthenticated, "this access token is not known, expired or revoked").WithHint("ask your admin for a new one, then `raylink login`")
+	secret, err := identity.ParseAccessToken(token)
+	if err != nil {
+		return caller{}, unknown
+	}
+	var who caller
+	found := false
+	s.Group.Read(func(st *state.State) {
+		t, ok := st.TokenByHash(identity.HashToken(secret))
+		if ok && t.Usable(time.Now()) {
+			found = true
+			who = caller{account: t.Account, name: st.Accounts[t.Account].Name, role: t.Role, token: t.ID}
+		}
+	})
+	if !found {
+		return caller{}, unknown
+	}
+	for _, r := range roles {
+		if who.role == r {
+			return who, nil
+		}
+	}
+	if len(roles) == 0 {
+		return who, nil
+	}
+	return caller{}, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s may not do this", who.role).WithHint("it needs the role %s", roles[0])
+}
+
+// peer is the machine or gateway at the other end, by its certificate alone.
+func (s *Server) peer(c *gin.Context, kind identity.Kind) (string, error) {
+	if c.Request.TLS != nil {
+		if p, ok := authority.PrincipalOf(c.Request.TLS); ok && p.Kind == kind {
+			return p.ID, nil
+		}
+	}
+	return "", raylink.Errorf(raylink.CodeUnauthenticated, "this needs the certificate of a %s", kind).WithHint("join the group first: `raylink join-token create` makes a token")
+}
+
+// idempotency is the caller's key of a write.
+func idempotency(c *gin.Context) string { return c.GetHeader("Idempotency-Key") }

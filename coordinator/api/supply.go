@@ -1,0 +1,110 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"raylink/coordinator/plan"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+	"raylink/raylink/wire"
+)
+
+func revisionOf(v any) (string, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encoding an assignment: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:12]), nil
+}
+
+func (s *Server) getAssignment(c *gin.Context) (any, error) {
+	id, err := s.peer(c, identity.Machine)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.standing(identity.Machine, id); err != nil {
+		return nil, err
+	}
+	var a wire.Assignment
+	return s.poll(c, func(st *state.State) any {
+		a = wire.Assignment{Leases: plan.Orders(st, raylink.MachineID(id))}
+		for i := range a.Leases {
+			a.Leases[i].RayToken = s.rayToken(st, a.Leases[i].Cluster)
+		}
+		a.Coordinators, _ = addresses(st)
+		return a
+	}, func(revision string) any { a.Revision = revision; return a })
+}
+
+func (s *Server) rayToken(st *state.State, id raylink.ClusterID) string {
+	return s.Authority.ClusterToken(string(id), int64(st.Clusters[id].Generation))
+}
+
+func (s *Server) getGatewayAssignment(c *gin.Context) (any, error) {
+	id, err := s.peer(c, identity.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.standing(identity.Gateway, id); err != nil {
+		return nil, err
+	}
+	var a wire.GatewayAssignment
+	return s.poll(c, func(st *state.State) any {
+		a = wire.GatewayAssignment{Clusters: plan.Routes(st, raylink.GatewayID(id), time.Now())}
+		for i := range a.Clusters {
+			a.Clusters[i].RayToken = s.rayToken(st, a.Clusters[i].Cluster)
+		}
+		a.Coordinators, _ = addresses(st)
+		return a
+	}, func(revision string) any { a.Revision = revision; return a })
+}
+
+// AgentWord is an agent's report on its way to the leader, under the id that its certificate proved.
+type AgentWord struct {
+	ID     raylink.MachineID `json:"id"`
+	Report wire.AgentReport  `json:"report"`
+}
+
+// GatewayWord is a gateway's.
+type GatewayWord struct {
+	ID     raylink.GatewayID  `json:"id"`
+	Report wire.GatewayReport `json:"report"`
+}
+
+func (s *Server) postAgentReport(c *gin.Context) (any, error) {
+	id, err := s.peer(c, identity.Machine)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.standing(identity.Machine, id); err != nil {
+		return nil, err
+	}
+	word := AgentWord{ID: raylink.MachineID(id)}
+	if err := body(c, maxReport, &word.Report); err != nil {
+		return nil, err
+	}
+	return nil, s.leader(c, MethodAgent, word, nil)
+}
+
+func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
+	id, err := s.peer(c, identity.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.standing(identity.Gateway, id); err != nil {
+		return nil, err
+	}
+	word := GatewayWord{ID: raylink.GatewayID(id)}
+	if err := body(c, maxReport, &word.Report); err != nil {
+		return nil, err
+	}
+	return nil, s.leader(c, MethodGateway, word, nil)
+}

@@ -1,0 +1,70 @@
+// Package coordinator assembles one coordinator of a group: consensus, API, the leader's loop. DESIGN.md beside it says why it is built so.
+package coordinator
+
+import (
+	"net"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"raylink/raylink"
+)
+
+// Config is one coordinator's configuration; flags and their documentation come from it.
+type Config struct {
+	ID            string        `flag:"id" help:"name of this coordinator in its group; unique and never changed"`
+	Data          string        `flag:"data" default:"/var/lib/raylink/coordinator" help:"directory of the log, the snapshots and the group's secrets"`
+	Listen        string        `flag:"listen" default:":7443" help:"address that the API listens on"`
+	URL           string        `flag:"url" help:"address under which others reach the API; by default https:// and the address listened on"`
+	RaftListen    string        `flag:"raft-listen" default:":7444" help:"address that the other coordinators reach"`
+	RaftAdvertise string        `flag:"raft-advertise" help:"the same as others see it, if different"`
+	Join          string        `flag:"join" help:"API of a coordinator of the group to join; empty for the first one, and once joined"`
+	JoinTokenFile string        `flag:"join-token-file" help:"file with a join token of kind coordinator"`
+	Snapshot      int           `flag:"snapshot-entries" default:"8192" help:"log entries after which a snapshot is made"`
+	SnapshotCheck time.Duration `flag:"snapshot-check" default:"30s" help:"how often that is looked at"`
+	Trailing      int           `flag:"trailing-entries" default:"10240" help:"log entries that are kept behind a snapshot for coordinators that were away shortly"`
+	Heartbeat     time.Duration `flag:"heartbeat" default:"1s" help:"silence of the leader after which another one is elected; above the disk's worst stall"`
+	Version       string        `flag:"-"`
+}
+
+func (c *Config) check() error {
+	if c.ID == "" {
+		return raylink.Errorf(raylink.CodeInvalid, "a coordinator needs an id").WithHint("give it with --id, such as --id a")
+	}
+	if c.Heartbeat < 500*time.Millisecond && c.Heartbeat != 0 {
+		return raylink.Errorf(raylink.CodeInvalid, "--heartbeat %s is below the stall of a slow disk", c.Heartbeat).WithHint("500ms is the least")
+	}
+	if c.URL == "" {
+		host, port, err := net.SplitHostPort(c.Listen)
+		if err != nil || host == "" || port == "0" {
+			return raylink.Errorf(raylink.CodeInvalid, "no address is known under which others reach this coordinator").WithHint("give it with --url https://host:port")
+		}
+		c.URL = "https://" + c.Listen
+	}
+	return nil
+}
+
+// hosts are the names that the API's certificate is good for.
+func (c *Config) hosts() []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	add := func(h string) {
+		if h != "" {
+			hosts = append(hosts, h)
+		}
+	}
+	if u, err := url.Parse(c.URL); err == nil {
+		add(u.Hostname())
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
+		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+			add(host)
+		}
+	}
+	return hosts
+}
+
+func (c *Config) authorityDir() string { return filepath.Join(c.Data, "authority") }
+func (c *Config) raftDir() string      { return filepath.Join(c.Data, "raft") }
+
+// AdminTokenFile is where Init leaves the first admin's access token, readable by its owner alone.
+func (c *Config) AdminTokenFile() string { return filepath.Join(c.Data, "admin.token") }

@@ -1,0 +1,5 @@
+//go:build !hashicorpmetrics
+
+package consensus
+
+const raftCounts = false

@@ -1,0 +1,199 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"raylink/coordinator/api"
+	"raylink/coordinator/authority"
+	"raylink/coordinator/consensus"
+	"raylink/coordinator/reconcile"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+)
+
+// Init founds a group in cfg.Data: its authority, and the first admin's access token in AdminTokenFile. The first Run makes it valid.
+func Init(cfg Config) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.authorityDir(), 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	if _, err := authority.Init(cfg.authorityDir()); err != nil {
+		return err
+	}
+	token, err := identity.NewAccessToken(rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(cfg.AdminTokenFile(), []byte(token+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing the admin's access token: %w", err)
+	}
+	return nil
+}
+
+// Run is one coordinator until ctx ends. Where cfg.Join is given and nothing has been joined yet, it joins that group first.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	n, err := Open(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-n.Fatal():
+	}
+	return errors.Join(err, n.Close())
+}
+
+// Node is one running coordinator.
+type Node struct {
+	cfg    Config
+	log    *slog.Logger
+	raft   *consensus.Node
+	group  *group
+	server *http.Server
+	fatal  chan error
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// Open starts a coordinator and returns once its API listens.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	founding := cfg.Join == ""
+	auth, err := cfg.authority(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keeper := auth.ServerCertificate(cfg.ID, cfg.hosts()...)
+	if err := os.MkdirAll(cfg.raftDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	st := state.New()
+	node, err := consensus.Open(consensus.Config{ID: cfg.ID, Dir: cfg.raftDir(), Listen: cfg.RaftListen, Advertise: cfg.RaftAdvertise, TLS: auth.PeerTLS(keeper),
+		Heartbeat: cfg.Heartbeat, SnapshotEntries: uint64(cfg.Snapshot), SnapshotCheck: cfg.SnapshotCheck, TrailingEntries: uint64(cfg.Trailing), Log: log}, st, founding)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: log, raft: node, group: &group{node, st}, fatal: make(chan error, 2)}
+	run, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	if err := n.serve(run, auth, keeper); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.tasks.Go(func() {
+		if err := n.enter(run, auth, keeper, founding); err != nil && run.Err() == nil {
+			n.fatal <- err
+		}
+	})
+	return n, nil
+}
+
+// authority opens the group's authority, joining the group first where that is asked for.
+func (c *Config) authority(ctx context.Context) (*authority.Authority, error) {
+	auth, err := authority.Open(c.authorityDir())
+	if err == nil || c.Join == "" {
+		if err != nil {
+			return nil, raylink.Errorf(raylink.CodeInvalid, "no group is known in %s: %v", c.Data, err).
+				WithHint("found one with `raylink coordinator init`, or join one with `raylink coordinator join`")
+		}
+		return auth, nil
+	}
+	return c.join(ctx)
+}
+
+// serve opens the API and starts the loops.
+func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *authority.Keeper) error {
+	memory := reconcile.NewMemory()
+	(&api.Leader{Group: n.group, Memory: memory}).Register(n.raft.Handle)
+	registry := prometheus.NewRegistry()
+	s := &api.Server{ID: n.cfg.ID, Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages}
+	listener, err := net.Listen("tcp", n.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for the API on %s: %w", n.cfg.Listen, err)
+	}
+	n.server = &http.Server{Handler: s.Handler(), TLSConfig: auth.ServerTLS(keeper), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
+	n.tasks.Go(func() {
+		if err := n.server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			n.fatal <- fmt.Errorf("serving the API: %w", err)
+		}
+	})
+	loop := &reconcile.Loop{Group: n.group, Memory: memory, Log: n.log}
+	n.tasks.Go(func() { n.raft.Lead(ctx, loop.Run) })
+	n.tasks.Go(func() {
+		select {
+		case err := <-n.raft.Fatal():
+			n.fatal <- err
+		case <-ctx.Done():
+		}
+	})
+	return nil
+}
+
+func (n *Node) pages(*gin.Engine, *api.Server) {}
+
+// enter makes this node known to its group: the founder writes the first account, a joiner becomes a voter. After a restart there is nothing to do.
+func (n *Node) enter(ctx context.Context, auth *authority.Authority, keeper *authority.Keeper, founding bool) error {
+	if !founding {
+		if n.group.Voters()[n.cfg.ID] {
+			return nil
+		}
+		return n.askForVote(ctx, auth, keeper)
+	}
+	if _, err := n.raft.Barrier(ctx); err != nil {
+		n.log.Warn("waiting for a majority of the group", "err", err)
+		return nil // a restart whose peers are still away: the group was founded long ago
+	}
+	known := false
+	n.group.Read(func(s *state.State) { _, known = s.Members[n.cfg.ID] })
+	if known {
+		return nil
+	}
+	secret, err := n.adminSecret()
+	if err != nil {
+		return err
+	}
+	return n.found(ctx, secret)
+}
+
+func (n *Node) adminSecret() (string, error) {
+	raw, err := os.ReadFile(n.cfg.AdminTokenFile())
+	if err != nil {
+		return "", fmt.Errorf("reading the first admin's access token: %w", err)
+	}
+	return identity.ParseAccessToken(strings.TrimSpace(string(raw)))
+}
+
+// Fatal gives the reason when this coordinator cannot go on.
+func (n *Node) Fatal() <-chan error { return n.fatal }
+
+// Close ends the coordinator in order.
+func (n *Node) Close() error {
+	n.cancel()
+	var err error
+	if n.server != nil {
+		err = n.server.Close()
+	}
+	err = errors.Join(err, n.raft.Close())
+	n.tasks.Wait()
+	return err
+}

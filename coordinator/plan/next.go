@@ -1,0 +1,292 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+	"raylink/raylink/overlay"
+	"raylink/raylink/wire"
+)
+
+// Next is what the leader proposes now. Facts come before the conclusions from them, so a later call draws those.
+func Next(s *state.State, seen Seen, now time.Time) []state.Command {
+	var steps []state.Command
+	if facts := leaseFacts(s, seen, now); len(facts) > 0 {
+		steps = append(steps, &state.RecordLeases{Facts: facts})
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.Clusters)) {
+		c := s.Clusters[id]
+		if c.Phase.Over() {
+			continue
+		}
+		steps = append(steps, gatewayFacts(s, seen, now, c)...)
+		if len(steps) > 0 && c.Phase != raylink.PhaseReady {
+			continue
+		}
+		steps = append(steps, nextOfCluster(s, seen, now, c)...)
+	}
+	steps = append(steps, minutes(s, seen, now)...)
+	steps = append(steps, offers(s, seen)...)
+	if s.Sweepable(now) {
+		steps = append(steps, &state.Sweep{})
+	}
+	return steps
+}
+
+// offers follows what agents and gateways say of themselves.
+func offers(s *state.State, seen Seen) []state.Command {
+	var steps []state.Command
+	for _, id := range slices.Sorted(maps.Keys(seen.Machines)) {
+		offer, m := seen.Machines[id].Report.Offer, s.Machines[id]
+		if m != nil && offer != nil && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil {
+			steps = append(steps, &state.SetOffer{ID: id, Offer: *offer})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(seen.Gateways)) {
+		url, g := seen.Gateways[id].Report.URL, s.Gateways[id]
+		if g != nil && url != "" && url != g.URL && state.CheckURL(url) == nil {
+			steps = append(steps, &state.SetGatewayURL{ID: id, URL: url})
+		}
+	}
+	return steps
+}
+
+func sameOffer(a, b raylink.Offer) bool {
+	return a.Resources.CPU == b.Resources.CPU && a.Resources.Memory == b.Resources.Memory && a.Resources.GPU == b.Resources.GPU &&
+		maps.Equal(a.Resources.Custom, b.Resources.Custom) && a.Arch == b.Arch && a.Accelerator == b.Accelerator &&
+		maps.Equal(a.Labels, b.Labels) && a.CPUHour == b.CPUHour && a.GPUHour == b.GPUHour
+}
+
+// leaseFacts are what agents and gateways report of leases and the log does not have yet.
+func leaseFacts(s *state.State, seen Seen, now time.Time) []state.LeaseFact {
+	var facts []state.LeaseFact
+	for _, id := range slices.Sorted(maps.Keys(s.Leases)) {
+		l := s.Leases[id]
+		if l.Gone {
+			continue
+		}
+		c := s.Clusters[l.Cluster]
+		fact := l.Fact()
+		if r, ok := seen.lease(l.Machine, id); ok && r.Stage.Order() >= 0 {
+			fact.Stage, fact.Restarts, fact.Failure = r.Stage, r.Restarts, trimFailure(r.Failure, l.Machine)
+			if r.PublicKey != "" && keyHolds(s.Machines[l.Machine].PublicKey, string(id), r.PublicKey, r.Signature) && r.Endpoint.IsValid() {
+				fact.PublicKey, fact.Signature, fact.Endpoint = r.PublicKey, r.Signature, r.Endpoint
+			}
+			// Gone counts only for what is to end: an agent that lost its memory reports nothing, not "gone".
+			if r.Stage == raylink.StageGone && c.Phase != raylink.PhaseEnding {
+				fact.Stage = l.Stage
+			}
+		} else if c.Phase == raylink.PhaseEnding && silent(seen, l.Machine, c, now) {
+			fact.Stage = raylink.StageGone
+		}
+		if node := rayNode(seen.reports(c.ID, now), l); node != "" {
+			fact.RayNode = node
+		}
+		if !sameFact(fact, l.Fact()) {
+			facts = append(facts, fact)
+		}
+	}
+	return facts
+}
+
+func silent(seen Seen, m raylink.MachineID, c *state.Cluster, now time.Time) bool {
+	last := seen.Since
+	if heard, ok := seen.Machines[m]; ok {
+		last = heard.At
+	}
+	return now.Sub(last) >= GoneAfter && now.Sub(*c.EndingAt) >= GoneAfter
+}
+
+func sameFact(a, b state.LeaseFact) bool {
+	fa, fb := a.Failure, b.Failure
+	a.Failure, b.Failure = nil, nil
+	return a == b && (fa == nil) == (fb == nil) && (fa == nil || *fa == *fb)
+}
+
+const maxReason = 2000 // bytes of a supplier's words that enter the log
+
+func trimFailure(f *raylink.Failure, m raylink.MachineID) *raylink.Failure {
+	if f == nil {
+		return nil
+	}
+	cut := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxReason)], "?") }
+	return &raylink.Failure{Stage: cut(f.Stage), Machine: m, Reason: cut(f.Reason), Hint: cut(f.Hint)}
+}
+
+func keyHolds(identityKey, subject, publicKey, signature string) bool {
+	key, ok := identity.DecodeKey(identityKey)
+	if !ok {
+		return false
+	}
+	if _, err := overlay.ParseKey(publicKey); err != nil {
+		return false
+	}
+	return identity.Verify(key, identity.OverlayKeyBytes(subject, publicKey), signature)
+}
+
+// rayNode is Ray's id of a lease's living node, by any gateway's word.
+func rayNode(reports []wire.ClusterReport, l *state.Lease) string {
+	for _, r := range reports {
+		for _, n := range r.Nodes {
+			if n.Alive && n.Address == l.Address && len(n.RayNode) <= state.MaxName {
+				return n.RayNode
+			}
+		}
+	}
+	return ""
+}
+
+// gatewayFacts gives every living gateway a place in a cluster's overlay, and records its key and endpoint once it has told them.
+func gatewayFacts(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
+	if c.Phase == raylink.PhaseEnding {
+		return nil
+	}
+	var steps []state.Command
+	known := map[raylink.GatewayID]state.GatewayNode{}
+	for _, g := range c.Gateways {
+		known[g.Gateway] = g
+	}
+	room := state.MaxGateways - len(c.Gateways)
+	for _, id := range slices.Sorted(maps.Keys(seen.Gateways)) {
+		g, ok := s.Gateways[id]
+		if !ok {
+			continue
+		}
+		want, member := known[id]
+		if !member {
+			if room <= 0 || now.Sub(seen.Gateways[id].At) > UpFor {
+				continue
+			}
+			room--
+		}
+		want.Gateway = id
+		for _, r := range seen.Gateways[id].Report.Clusters {
+			if r.Cluster == c.ID && r.Endpoint.IsValid() && keyHolds(g.PublicKey, string(c.ID), r.PublicKey, r.Signature) {
+				want.PublicKey, want.Signature, want.Endpoint = r.PublicKey, r.Signature, r.Endpoint
+			}
+		}
+		if !member || want != known[id] {
+			steps = append(steps, &state.RecordGateway{Cluster: c.ID, Gateway: id, PublicKey: want.PublicKey, Signature: want.Signature, Endpoint: want.Endpoint})
+		}
+	}
+	return steps
+}
+
+func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
+	switch c.Phase {
+	case raylink.PhaseReady:
+		return funds(s, c)
+	case raylink.PhaseEnding:
+		if s.Closable(c) {
+			return []state.Command{&state.CloseCluster{ID: c.ID}}
+		}
+		return nil
+	}
+	leases := s.ClusterLeases(c.ID)
+	for _, l := range leases {
+		if l.Failure != nil {
+			return fail(c, *l.Failure)
+		}
+	}
+	if next := advance(s, seen, now, c, leases); next != c.Phase {
+		return []state.Command{&state.AdvanceCluster{ID: c.ID, Phase: next}}
+	}
+	entered := c.Stages[len(c.Stages)-1].At
+	if now.Sub(entered) > Deadline(c.Phase) && now.Sub(seen.Since) > ListenFor {
+		return fail(c, late(s, seen, now, c, leases))
+	}
+	return nil
+}
+
+func fail(c *state.Cluster, f raylink.Failure) []state.Command {
+	return []state.Command{&state.EndCluster{ID: c.ID, Reason: fmt.Sprintf("failed in stage %s: %s", f.Stage, f.Reason), Failure: &f}}
+}
+
+// advance is the phase that a cluster has earned by the facts.
+func advance(s *state.State, seen Seen, now time.Time, c *state.Cluster, leases []*state.Lease) raylink.Phase {
+	reached := func(stage raylink.Stage, which func(*state.Lease) bool) bool {
+		for _, l := range leases {
+			if which(l) && (l.Stage.Order() < stage.Order() || l.Stage == raylink.StageGone) {
+				return false
+			}
+		}
+		return true
+	}
+	all := func(*state.Lease) bool { return true }
+	head := func(l *state.Lease) bool { return l.Role == raylink.NodeHead }
+	switch c.Phase {
+	case raylink.PhasePlaced:
+		return raylink.PhaseImage
+	case raylink.PhaseImage:
+		if reached(raylink.StageImage, all) {
+			return raylink.PhaseOverlay
+		}
+	case raylink.PhaseOverlay:
+		if reached(raylink.StageMesh, all) && keyed(leases) && gatewayIn(seen, c, now) {
+			return raylink.PhasePreflight
+		}
+	case raylink.PhasePreflight:
+		if reached(raylink.StagePreflight, all) {
+			return raylink.PhaseHead
+		}
+	case raylink.PhaseHead:
+		if reached(raylink.StageRunning, head) && headUp(seen.reports(c.ID, now)) {
+			return raylink.PhaseWorkers
+		}
+	case raylink.PhaseWorkers:
+		if reached(raylink.StageRunning, all) && len(missing(seen, now, c, leases)) == 0 {
+			return raylink.PhaseReady
+		}
+	}
+	return c.Phase
+}
+
+func keyed(leases []*state.Lease) bool {
+	return !slices.ContainsFunc(leases, func(l *state.Lease) bool { return l.PublicKey == "" })
+}
+
+func gatewayIn(seen Seen, c *state.Cluster, now time.Time) bool {
+	return slices.ContainsFunc(c.Gateways, func(g state.GatewayNode) bool {
+		return g.PublicKey != "" && now.Sub(seen.Gateways[g.Gateway].At) <= UpFor
+	})
+}
+
+func headUp(reports []wire.ClusterReport) bool {
+	return slices.ContainsFunc(reports, func(r wire.ClusterReport) bool { return r.HeadUp })
+}
+
+// missing are the leases that no gateway sees alive in Ray's own view.
+func missing(seen Seen, now time.Time, c *state.Cluster, leases []*state.Lease) []*state.Lease {
+	reports := seen.reports(c.ID, now)
+	var list []*state.Lease
+	for _, l := range leases {
+		if rayNode(reports, l) == "" || l.RayNode == "" {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+func funds(s *state.State, c *state.Cluster) []state.Command {
+	left, perMinute := s.Runway(c)
+	if perMinute == 0 {
+		return nil
+	}
+	warning := ""
+	switch {
+	case left < 1:
+		return []state.Command{&state.EndCluster{ID: c.ID, Reason: "the balance is used up"}}
+	case left <= WarnRunway:
+		warning = fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway)
+	}
+	if warning != c.Warning {
+		return []state.Command{&state.WarnCluster{ID: c.ID, Warning: warning}}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"raylink/billing/money"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+)
+
+// Place chooses a machine for every node of a cluster, all or nothing: the largest nodes first, each on a machine of its own while there
+// are enough, the cheapest first. The rates are the machines' own.
+func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) ([]state.QuoteNode, error) {
+	nodes := nodesOf(spec)
+	if len(nodes) > state.MaxNodes {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "%d nodes; a cluster has at most %d", len(nodes), state.MaxNodes)
+	}
+	free := map[raylink.MachineID]raylink.Resources{}
+	for _, id := range slices.Sorted(maps.Keys(s.Machines)) {
+		m := s.Machines[id]
+		if m.State == state.MachineActive && seen.Up(id, now) {
+			free[id] = minus(m.Offer.Resources, s.Used(id))
+		}
+	}
+	order := make([]int, len(nodes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return bySize(nodes[b].Resources, nodes[a].Resources) })
+	taken := map[raylink.MachineID]int{}
+	for _, i := range order {
+		best, rate, err := pick(s, free, taken, nodes[i])
+		if err != nil {
+			return nil, err
+		}
+		nodes[i].Machine, nodes[i].Rate = best, rate
+		free[best] = minus(free[best], nodes[i].Resources)
+		taken[best]++
+	}
+	out := make([]state.QuoteNode, len(nodes))
+	for i, n := range nodes {
+		out[i] = n.QuoteNode
+	}
+	return out, nil
+}
+
+type wanted struct {
+	state.QuoteNode
+	require map[string]string
+}
+
+func nodesOf(spec raylink.ClusterSpec) []wanted {
+	one := func(role raylink.NodeRole, g raylink.NodeGroup, i int) wanted {
+		name := spec.Name + "-" + g.Name
+		if role == raylink.NodeWorker {
+			name = fmt.Sprintf("%s-%d", name, i)
+		}
+		return wanted{state.QuoteNode{Node: name, Role: role, Group: g.Name, Resources: g.Resources}, g.Require}
+	}
+	nodes := []wanted{one(raylink.NodeHead, spec.Head, 0)}
+	for _, g := range spec.Workers {
+		for i := range g.Replicas {
+			nodes = append(nodes, one(raylink.NodeWorker, g, i))
+		}
+	}
+	return nodes
+}
+
+func bySize(a, b raylink.Resources) int {
+	return cmp.Or(cmp.Compare(a.GPU, b.GPU), cmp.Compare(a.CPU, b.CPU), cmp.Compare(a.Memory, b.Memory))
+}
+
+func minus(a, b raylink.Resources) raylink.Resources {
+	a.CPU, a.Memory, a.GPU = a.CPU-b.CPU, a.Memory-b.Memory, a.GPU-b.GPU
+	return a
+}
+
+func pick(s *state.State, free map[raylink.MachineID]raylink.Resources, taken map[raylink.MachineID]int, n wanted) (raylink.MachineID, money.Rate, error) {
+	type candidate struct {
+		id    raylink.MachineID
+		rate  money.Rate
+		taken int
+	}
+	var best *candidate
+	short := map[string]int{}
+	for _, id := range slices.Sorted(maps.Keys(free)) {
+		m := s.Machines[id]
+		if why := unfit(m, free[id], n); why != "" {
+			short[why]++
+			continue
+		}
+		rate, err := state.RateOf(m.Offer, n.Resources)
+		if err != nil {
+			short["its price is out of range"]++
+			continue
+		}
+		c := candidate{id, rate, taken[id]}
+		if best == nil || cmp.Or(cmp.Compare(c.taken, best.taken), cmp.Compare(c.rate, best.rate)) < 0 {
+			best = &c
+		}
+	}
+	if best == nil {
+		return "", 0, noRoom(n, len(free), short)
+	}
+	return best.id, best.rate, nil
+}
+
+func unfit(m *state.Machine, free raylink.Resources, n wanted) string {
+	for _, k := range slices.Sorted(maps.Keys(n.require)) {
+		if m.Offer.Labels[k] != n.require[k] {
+			return fmt.Sprintf("without the label %s=%s", k, n.require[k])
+		}
+	}
+	switch {
+	case free.GPU < n.Resources.GPU:
+		return "without enough free GPUs"
+	case free.CPU < n.Resources.CPU:
+		return "without enough free cores"
+	case free.Memory < n.Resources.Memory:
+		return "without enough free memory"
+	}
+	return ""
+}
+
+func noRoom(n wanted, up int, short map[string]int) error {
+	var why []string
+	for _, k := range slices.Sorted(maps.Keys(short)) {
+		why = append(why, fmt.Sprintf("%d %s", short[k], k))
+	}
+	if up == 0 {
+		why = []string{"none is up"}
+	}
+	return raylink.Errorf(raylink.CodeCapacity, "no machine has room for node %s (%s): of %d machines, %s", n.Node, inWords(n.Resources), up, strings.Join(why, ", ")).
+		WithHint("ask for less, or wait: `raylink machine list` shows what is free")
+}
+
+func inWords(r raylink.Resources) string {
+	text := fmt.Sprintf("%s cores, %d MiB", tenThousandths(r.CPU), r.Memory>>20)
+	if r.GPU > 0 {
+		text += ", " + tenThousandths(r.GPU) + " GPUs"
+	}
+	return text
+}
+
+func tenThousandths(n int64) string {
+	if n%raylink.Unit == 0 {
+		return fmt.Sprint(n / raylink.Unit)
+	}
+	return strings.TrimRight(fmt.Sprintf("%d.%04d", n/raylink.Unit, n%raylink.Unit), "0")
+}

@@ -1,0 +1,94 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"raylink/coordinator/plan"
+	"raylink/coordinator/state"
+)
+
+// beat is how often the loop looks even when nothing was reported: time alone makes minutes due.
+const beat = 500 * time.Millisecond
+
+// rest is how long the loop waits after a proposal that did not go through.
+const rest = time.Second
+
+// Group is what the loop needs of the consensus. ProposeHere fails on a node that does not lead (any more).
+type Group interface {
+	Read(func(*state.State))
+	ProposeHere(ctx context.Context, commands ...json.RawMessage) ([]json.RawMessage, uint64, error)
+}
+
+// Loop works on the leader.
+type Loop struct {
+	Group  Group
+	Memory *Memory
+	Log    *slog.Logger
+}
+
+// Run works for one term of leadership, until ctx ends.
+func (l *Loop) Run(ctx context.Context) {
+	l.Memory.Reset()
+	l.Log.Info("leading: listening to agents and gateways")
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		for l.step(ctx) {
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-l.Memory.news:
+		}
+	}
+}
+
+// step proposes what the plan says now, and tells whether something changed, so that there may be more to do.
+func (l *Loop) step(ctx context.Context) bool {
+	var steps []state.Command
+	seen := l.Memory.Seen()
+	l.Group.Read(func(s *state.State) { steps = plan.Next(s, seen, time.Now()) })
+	if len(steps) == 0 || ctx.Err() != nil {
+		return false
+	}
+	commands := make([]json.RawMessage, 0, len(steps))
+	for _, c := range steps {
+		raw, err := state.Encode("leader", "", c)
+		if err != nil {
+			l.Log.Error("encoding a step", "err", err)
+			return false
+		}
+		commands = append(commands, raw)
+	}
+	results, _, err := l.Group.ProposeHere(ctx, commands...)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.Log.Warn("proposing the plan's steps", "steps", len(steps), "err", err)
+			l.pause(ctx)
+		}
+		return false
+	}
+	done := 0
+	for i, raw := range results {
+		if err := state.ReadResult(raw, nil); err != nil {
+			l.Log.Warn("a step of the plan was refused", "step", string(commands[i]), "err", err)
+			continue
+		}
+		done++
+	}
+	if done == 0 {
+		l.pause(ctx)
+	}
+	return done > 0
+}
+
+func (l *Loop) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(rest):
+	}
+}

@@ -1,0 +1,307 @@
+package state
+
+import (
+	"crypto/ed25519"
+	"net/url"
+	"time"
+
+	"raylink/raylink"
+	"raylink/raylink/identity"
+)
+
+// States of a machine, as admins set them. Whether it is up is not in the log: the leader sees it.
+const (
+	MachineActive   = "active"
+	MachineDraining = "draining" // keeps its leases, gets no new ones
+	MachineBanned   = "banned"
+)
+
+// Machine is one host of a supplier.
+type Machine struct {
+	ID        raylink.MachineID
+	Name      string
+	Owner     raylink.AccountID
+	PublicKey string // Ed25519 identity, standard base64
+	Offer     raylink.Offer
+	State     string
+	Reason    string
+	JoinedAt  time.Time
+}
+
+// Gateway is one process that serves endpoints.
+type Gateway struct {
+	ID        raylink.GatewayID
+	Name      string
+	PublicKey string
+	URL       string
+	JoinedAt  time.Time
+}
+
+// Member is one coordinator, as the group knows it.
+type Member struct {
+	ID       string
+	Raft     string // address where its peers reach it
+	API      string // URL
+	JoinedAt time.Time
+}
+
+// Bounds of an offer: more is refused as a mistake or a lie.
+const (
+	maxCores  = 1024 * raylink.Unit
+	maxMemory = 64 << 40
+	maxGPUs   = 64 * raylink.Unit
+	maxRate   = 10_000_000_000 // 10,000 USD/h
+	maxLabels = 64
+)
+
+// CheckOffer refuses what no machine can mean.
+func CheckOffer(o raylink.Offer) error {
+	r := o.Resources
+	switch {
+	case r.CPU <= 0 || r.CPU > maxCores:
+		return raylink.Errorf(raylink.CodeInvalid, "an offer has more than 0 and at most %d cores", maxCores/raylink.Unit)
+	case r.Memory < 64<<20 || r.Memory > maxMemory:
+		return raylink.Errorf(raylink.CodeInvalid, "an offer has from 64 MiB to 64 TiB of memory")
+	case r.GPU < 0 || r.GPU > maxGPUs || r.GPU%raylink.Unit != 0:
+		return raylink.Errorf(raylink.CodeInvalid, "an offer has from 0 to %d whole GPUs", maxGPUs/raylink.Unit)
+	case o.CPUHour < 0 || o.GPUHour < 0 || o.CPUHour > maxRate || o.GPUHour > maxRate:
+		return raylink.Errorf(raylink.CodeInvalid, "a price is from 0 to 10,000 USD an hour")
+	case o.Arch != "amd64" && o.Arch != "arm64":
+		return raylink.Errorf(raylink.CodeUnsupported, "unknown architecture %q", o.Arch).WithHint("amd64 and arm64 are known")
+	case len(o.Labels) > maxLabels || len(r.Custom) > maxLabels:
+		return raylink.Errorf(raylink.CodeInvalid, "an offer has at most %d labels and %d custom resources", maxLabels, maxLabels)
+	}
+	for k, v := range o.Labels {
+		if len(k) > 128 || len(v) > 128 || k == "" {
+			return raylink.Errorf(raylink.CodeInvalid, "a label's name and value have at most 128 bytes")
+		}
+	}
+	for k, v := range r.Custom {
+		if len(k) > 128 || k == "" || v <= 0 {
+			return raylink.Errorf(raylink.CodeInvalid, "a custom resource has a name of at most 128 bytes and a positive quantity")
+		}
+	}
+	return nil
+}
+
+func checkPublicKey(text string) (ed25519.PublicKey, error) {
+	key, ok := identity.DecodeKey(text)
+	if !ok {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "an identity key is 32 bytes in base64")
+	}
+	return key, nil
+}
+
+// JoinMachine lets a machine in by its join token.
+type JoinMachine struct {
+	TokenHash string            `json:"token_hash"`
+	ID        raylink.MachineID `json:"id"`
+	PublicKey string            `json:"public_key"`
+	Name      string            `json:"name"`
+	Offer     raylink.Offer     `json:"offer"`
+}
+
+func (*JoinMachine) kind() string { return "machine.join" }
+
+func (c *JoinMachine) apply(s *State) (any, error) {
+	key, err := checkPublicKey(c.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	if string(c.ID) != string(identity.MachineID(key)) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "the machine's id does not follow from its key")
+	}
+	if err := CheckName("the machine's name", c.Name); err != nil {
+		return nil, err
+	}
+	if err := CheckOffer(c.Offer); err != nil {
+		return nil, err
+	}
+	if m, ok := s.Machines[c.ID]; ok && m.State == MachineBanned {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "this machine is banned: %s", m.Reason).WithHint("ask the group's admin")
+	}
+	token, err := s.consume(c.TokenHash, JoinKindMachine, string(c.ID))
+	if err != nil {
+		return nil, err
+	}
+	if m, ok := s.Machines[c.ID]; ok {
+		m.Name, m.Offer, m.Owner = c.Name, c.Offer, token.Account
+		return c.ID, nil
+	}
+	s.Machines[c.ID] = &Machine{ID: c.ID, Name: c.Name, Owner: token.Account, PublicKey: c.PublicKey, Offer: c.Offer, State: MachineActive, JoinedAt: s.Now}
+	return c.ID, nil
+}
+
+// SetOffer changes what a machine offers. Leases that run keep their rates.
+type SetOffer struct {
+	ID    raylink.MachineID `json:"id"`
+	Offer raylink.Offer     `json:"offer"`
+}
+
+func (*SetOffer) kind() string { return "machine.offer" }
+
+func (c *SetOffer) apply(s *State) (any, error) {
+	m, err := s.machine(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckOffer(c.Offer); err != nil {
+		return nil, err
+	}
+	m.Offer = c.Offer
+	return c.ID, nil
+}
+
+// SetMachine drains, resumes or bans a machine.
+type SetMachine struct {
+	ID     raylink.MachineID `json:"id"`
+	State  string            `json:"state"`
+	Reason string            `json:"reason,omitempty"`
+}
+
+func (*SetMachine) kind() string { return "machine.set" }
+
+func (c *SetMachine) apply(s *State) (any, error) {
+	m, err := s.machine(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if c.State != MachineActive && c.State != MachineDraining && c.State != MachineBanned {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "unknown state %q of a machine", c.State)
+	}
+	if c.Reason != "" {
+		if err := CheckName("the reason", c.Reason); err != nil {
+			return nil, err
+		}
+	}
+	m.State, m.Reason = c.State, c.Reason
+	return c.ID, nil
+}
+
+// JoinGateway lets a gateway in by its join token.
+type JoinGateway struct {
+	TokenHash string            `json:"token_hash"`
+	ID        raylink.GatewayID `json:"id"`
+	PublicKey string            `json:"public_key"`
+	Name      string            `json:"name"`
+	URL       string            `json:"url"`
+}
+
+func (*JoinGateway) kind() string { return "gateway.join" }
+
+func (c *JoinGateway) apply(s *State) (any, error) {
+	key, err := checkPublicKey(c.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	if string(c.ID) != string(identity.GatewayID(key)) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "the gateway's id does not follow from its key")
+	}
+	if err := CheckName("the gateway's name", c.Name); err != nil {
+		return nil, err
+	}
+	if err := CheckURL(c.URL); err != nil {
+		return nil, err
+	}
+	if _, err := s.consume(c.TokenHash, JoinKindGateway, string(c.ID)); err != nil {
+		return nil, err
+	}
+	joined := s.Now
+	if g, ok := s.Gateways[c.ID]; ok {
+		joined = g.JoinedAt
+	}
+	s.Gateways[c.ID] = &Gateway{ID: c.ID, Name: c.Name, PublicKey: c.PublicKey, URL: c.URL, JoinedAt: joined}
+	return c.ID, nil
+}
+
+// CheckURL refuses what is not a plain http(s) base.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > 512 {
+		return raylink.Errorf(raylink.CodeInvalid, "%q is no http(s) address", text).WithHint("give it as https://host:port")
+	}
+	return nil
+}
+
+// SetGatewayURL records where a gateway serves now.
+type SetGatewayURL struct {
+	ID  raylink.GatewayID `json:"id"`
+	URL string            `json:"url"`
+}
+
+func (*SetGatewayURL) kind() string { return "gateway.url" }
+
+func (c *SetGatewayURL) apply(s *State) (any, error) {
+	g, ok := s.Gateways[c.ID]
+	if !ok {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no gateway %q", c.ID)
+	}
+	if err := CheckURL(c.URL); err != nil {
+		return nil, err
+	}
+	g.URL = c.URL
+	return c.ID, nil
+}
+
+// JoinMember records a coordinator: a new one by its join token, a known one (or the founder) without.
+type JoinMember struct {
+	TokenHash string `json:"token_hash,omitempty"`
+	ID        string `json:"id"`
+	Raft      string `json:"raft"`
+	API       string `json:"api"`
+}
+
+func (*JoinMember) kind() string { return "member.join" }
+
+func (c *JoinMember) apply(s *State) (any, error) {
+	if err := CheckName("the coordinator's id", c.ID); err != nil {
+		return nil, err
+	}
+	if err := CheckURL(c.API); err != nil {
+		return nil, err
+	}
+	known, ok := s.Members[c.ID]
+	if c.TokenHash != "" {
+		if ok && known.Raft != c.Raft {
+			return nil, raylink.Errorf(raylink.CodeConflict, "a coordinator %q exists already", c.ID).WithHint("give the new one another --id")
+		}
+		if _, err := s.consume(c.TokenHash, JoinKindCoordinator, c.ID); err != nil {
+			return nil, err
+		}
+	}
+	joined := s.Now
+	if ok {
+		joined = known.JoinedAt
+	}
+	s.Members[c.ID] = &Member{ID: c.ID, Raft: c.Raft, API: c.API, JoinedAt: joined}
+	return c.ID, nil
+}
+
+func (s *State) machine(id raylink.MachineID) (*Machine, error) {
+	m, ok := s.Machines[id]
+	if !ok {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no machine %q", id).WithHint("see `raylink machine list`")
+	}
+	return m, nil
+}
+
+// Used is what the leases on a machine take of its offer.
+func (s *State) Used(id raylink.MachineID) raylink.Resources {
+	var used raylink.Resources
+	for l := range s.byMachine[id] {
+		r := s.Leases[l].Resources
+		used.CPU += r.CPU
+		used.Memory += r.Memory
+		used.GPU += r.GPU
+	}
+	return used
+}
+
+// LeasesOn are the leases that still hold something on a machine, in no order.
+func (s *State) LeasesOn(id raylink.MachineID) []*Lease {
+	var list []*Lease
+	for l := range s.byMachine[id] {
+		list = append(list, s.Leases[l])
+	}
+	return list
+}

@@ -1,0 +1,156 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"raylink/billing/ledger"
+	"raylink/billing/meter"
+	"raylink/billing/money"
+	"raylink/raylink"
+	"raylink/raylink/identity"
+)
+
+// MaxMinutes is how many minutes one SettleMinutes carries.
+const MaxMinutes = 1000
+
+// SettleMinutes ends minutes of use: each as charged or as waived with a reason, in the order of its lease's ordinals.
+// A minute that is settled already, or that comes out of turn, is passed over: the leader may have died between two proposals.
+type SettleMinutes struct {
+	Minutes []SettleMinute `json:"minutes"`
+}
+
+// SettleMinute is one minute of one lease with both sides' evidence. Where a side is missing the minute is waived.
+type SettleMinute struct {
+	Lease   raylink.LeaseID     `json:"lease"`
+	Ordinal int64               `json:"ordinal"`
+	Agent   *meter.Evidence     `json:"agent,omitempty"`
+	Gateway *meter.Confirmation `json:"gateway,omitempty"`
+}
+
+// Settled counts what a SettleMinutes did.
+type Settled struct {
+	Charged int `json:"charged"`
+	Waived  int `json:"waived"`
+	Skipped int `json:"skipped"`
+}
+
+func (*SettleMinutes) kind() string { return "minutes.settle" }
+
+func (c *SettleMinutes) apply(s *State) (any, error) {
+	if len(c.Minutes) > MaxMinutes {
+		return nil, raylink.Errorf(raylink.CodeTooLarge, "%d minutes in one command; at most %d are taken", len(c.Minutes), MaxMinutes)
+	}
+	var done Settled
+	touched := map[raylink.ClusterID]bool{}
+	var order []raylink.ClusterID
+	for _, m := range c.Minutes {
+		l, ok := s.Leases[m.Lease]
+		if !ok || m.Ordinal != l.Meter.Next || m.Ordinal >= l.Due(s.Now, s.Clusters[l.Cluster].EndingAt) {
+			done.Skipped++
+			continue
+		}
+		charged, err := s.settle(l, m)
+		if err != nil {
+			return nil, err
+		}
+		if charged {
+			done.Charged++
+		} else {
+			done.Waived++
+		}
+		if !touched[l.Cluster] {
+			touched[l.Cluster] = true
+			order = append(order, l.Cluster)
+		}
+	}
+	for _, id := range order {
+		s.refill(s.Clusters[id])
+	}
+	return done, nil
+}
+
+// settle posts one minute. If in doubt, the user is not charged: a word whose signature does not hold counts as not given.
+func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
+	c := s.Clusters[l.Cluster]
+	note := meter.MinuteNote{Cluster: string(c.ID), Lease: string(l.ID), Node: l.Node, Machine: string(l.Machine), Ordinal: m.Ordinal,
+		Rate: l.Meter.Rate, FeeBasisPoints: l.Meter.FeeBasisPoints, Agent: s.genuineEvidence(l, m), Gateway: s.genuineConfirmation(l, m)}
+	ref := meter.Ref(string(l.ID), m.Ordinal)
+	charge, reason := note.Verdict()
+	if charge {
+		next := l.Meter
+		use, fee, err := next.Charge(m.Ordinal)
+		if err != nil {
+			return false, refusal(err)
+		}
+		supplier := ledger.Supplier(string(s.Machines[l.Machine].Owner))
+		moves, err := ledger.MinutePostings(ledger.Hold(string(c.ID)), supplier, use, fee)
+		if err != nil {
+			return false, refusal(err)
+		}
+		_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, note)
+		if err == nil {
+			l.Meter = next
+			return true, nil
+		}
+		if !errors.Is(err, ledger.ErrInsufficient) {
+			return false, refusal(err)
+		}
+		reason = meter.ReasonUnfunded
+	}
+	note.Reason = reason
+	if err := l.Meter.Waive(m.Ordinal); err != nil {
+		return false, refusal(err)
+	}
+	if _, err := s.Ledger.Post(s.Now, meter.KindWaived, ref, nil, note); err != nil {
+		return false, refusal(err)
+	}
+	return false, nil
+}
+
+func (s *State) genuineEvidence(l *Lease, m SettleMinute) *meter.Evidence {
+	if m.Agent == nil || m.Agent.Machine != string(l.Machine) {
+		return nil
+	}
+	key, ok := identity.DecodeKey(s.Machines[l.Machine].PublicKey)
+	if !ok || !identity.Verify(key, identity.MinuteBytes(string(l.ID), m.Ordinal, m.Agent.Seconds, m.Agent.RayNode), m.Agent.Signature) {
+		return nil
+	}
+	return m.Agent
+}
+
+func (s *State) genuineConfirmation(l *Lease, m SettleMinute) *meter.Confirmation {
+	if m.Gateway == nil {
+		return nil
+	}
+	gateway, ok := s.Gateways[raylink.GatewayID(m.Gateway.Gateway)]
+	if !ok {
+		return nil
+	}
+	key, ok := identity.DecodeKey(gateway.PublicKey)
+	if !ok || !identity.Verify(key, identity.ConfirmBytes(string(l.ID), m.Ordinal, m.Gateway.Seconds, m.Gateway.RayNode), m.Gateway.Signature) {
+		return nil
+	}
+	return m.Gateway
+}
+
+// refill sets aside the next hour of a cluster again, as far as the owner's balance goes.
+func (s *State) refill(c *Cluster) {
+	if c.Phase != raylink.PhaseReady {
+		return
+	}
+	_, perMinute := s.Runway(c)
+	hold := ledger.Hold(string(c.ID))
+	free := s.Ledger.Balance(ledger.Tenant(string(c.Owner)), money.USD)
+	missing := min(HoldMinutes*perMinute-s.Ledger.Balance(hold, money.USD), free)
+	if missing <= 0 {
+		return
+	}
+	seq, _ := s.Ledger.Head()
+	moves, err := ledger.Move(ledger.Tenant(string(c.Owner)), ledger.Posting{Account: hold, Amount: money.MicroUSD(missing)})
+	if err != nil {
+		return
+	}
+	// The journal's own number makes the reference unique; a refusal leaves the hold as it is, and the runway shows it.
+	_, _ = s.Ledger.Post(s.Now, "hold.refill", fmt.Sprintf("%s/%d", c.ID, seq+1), moves, nil)
+}

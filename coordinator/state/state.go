@@ -1,0 +1,154 @@
+// Package state is the replicated state: what the group of coordinators has agreed on, and the commands that change it.
+//
+// It is pure. Each command is a type of its own with an unexported apply, in the file of the thing that it changes. Kinds are
+// append-only: testdata/golden.jsonl keeps every form that ever shipped, and a replica that does not understand its log stops.
+// Money moves in the same apply that records the use, so a fact and its price cannot disagree.
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"raylink/billing/ledger"
+	"raylink/raylink"
+)
+
+// State is all that is replicated. Whoever reads it holds it still: consensus gives it out under a read lock.
+type State struct {
+	Now        time.Time // the replicated clock: the greatest time of any entry
+	Index      uint64    // of the last entry applied
+	Accounts   map[raylink.AccountID]*Account
+	Tokens     map[raylink.TokenID]*Token
+	JoinTokens map[raylink.TokenID]*JoinToken
+	Machines   map[raylink.MachineID]*Machine
+	Gateways   map[raylink.GatewayID]*Gateway
+	Members    map[string]*Member
+	Quotes     map[raylink.QuoteID]*Quote
+	Clusters   map[raylink.ClusterID]*Cluster
+	Leases     map[raylink.LeaseID]*Lease
+	Subnets    map[int]time.Time // overlay subnets given back, and when: they rest before they are used again
+	Keys       map[string]*Answer
+	KeyOrder   []string // idempotency keys, oldest first
+	Ledger     *ledger.Ledger
+
+	byHash    map[string]raylink.TokenID                     // derived: access tokens by their hash
+	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
+}
+
+// New makes the empty state.
+func New() *State {
+	s := &State{
+		Accounts:   map[raylink.AccountID]*Account{},
+		Tokens:     map[raylink.TokenID]*Token{},
+		JoinTokens: map[raylink.TokenID]*JoinToken{},
+		Machines:   map[raylink.MachineID]*Machine{},
+		Gateways:   map[raylink.GatewayID]*Gateway{},
+		Members:    map[string]*Member{},
+		Quotes:     map[raylink.QuoteID]*Quote{},
+		Clusters:   map[raylink.ClusterID]*Cluster{},
+		Leases:     map[raylink.LeaseID]*Lease{},
+		Subnets:    map[int]time.Time{},
+		Keys:       map[string]*Answer{},
+		Ledger:     ledger.New(),
+	}
+	s.derive()
+	return s
+}
+
+// Apply applies one entry: every command at the time at, each with a result of its own (an encoded Result).
+// It is deterministic. An entry that this build does not understand changes nothing and has no results: the replica then stops rather than diverge.
+func (s *State) Apply(index uint64, at time.Time, commands []json.RawMessage) []json.RawMessage {
+	type decoded struct {
+		env Envelope
+		cmd Command
+	}
+	list := make([]decoded, len(commands))
+	for i, raw := range commands {
+		env, cmd, err := Decode(raw)
+		if err != nil {
+			return nil
+		}
+		list[i] = decoded{env, cmd}
+	}
+	if at.After(s.Now) {
+		s.Now = at.UTC()
+	}
+	s.Index = index
+	results := make([]json.RawMessage, len(list))
+	for i, d := range list {
+		results[i] = s.applyOnce(d.env, d.cmd)
+	}
+	return results
+}
+
+func (s *State) applyOnce(env Envelope, cmd Command) json.RawMessage {
+	if env.Key != "" {
+		if prior, ok := s.Keys[env.By+" "+env.Key]; ok {
+			return prior.again(env)
+		}
+	}
+	value, err := cmd.apply(s)
+	result := encodeResult(value, err)
+	// A refusal is not remembered: nothing changed, and the caller may mend the cause and try again with the same key.
+	if env.Key != "" && err == nil {
+		s.remember(env, result)
+	}
+	return result
+}
+
+// Save writes the whole state as JSON.
+func (s *State) Save(w io.Writer) error {
+	return json.NewEncoder(w).Encode(s)
+}
+
+// Load replaces the state by what Save wrote.
+func (s *State) Load(r io.Reader) error {
+	fresh := New()
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(fresh); err != nil {
+		return fmt.Errorf("reading a snapshot: %w", err)
+	}
+	fresh.derive()
+	*s = *fresh
+	return nil
+}
+
+// Digest is the SHA-256 of the state. The journal enters by its head's hash, which binds every entry before it.
+func (s *State) Digest() string {
+	sum := sha256.New()
+	bare := *s
+	bare.Ledger = nil
+	seq, head := s.Ledger.Head()
+	for _, part := range []any{&bare, seq, head, s.Ledger.Accounts()} {
+		if err := json.NewEncoder(sum).Encode(part); err != nil {
+			panic(fmt.Sprintf("encoding the state for its digest: %v", err))
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// derive builds the indexes anew: the one place both for a fresh state and for a restored one.
+func (s *State) derive() {
+	s.byHash = map[string]raylink.TokenID{}
+	for id, t := range s.Tokens {
+		s.byHash[t.Hash] = id
+	}
+	s.byMachine = map[raylink.MachineID]map[raylink.LeaseID]bool{}
+	for id, l := range s.Leases {
+		if !l.Gone {
+			s.occupy(l.Machine, id)
+		}
+	}
+}
+
+func (s *State) occupy(m raylink.MachineID, l raylink.LeaseID) {
+	if s.byMachine[m] == nil {
+		s.byMachine[m] = map[raylink.LeaseID]bool{}
+	}
+	s.byMachine[m][l] = true
+}

@@ -1,0 +1,346 @@
+package devnet
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"raylink/raylink"
+	"raylink/raylink/client"
+	"raylink/raylink/wire"
+)
+
+// billed is how long the demo's cluster is billed for at least.
+const billed = 3 * time.Minute
+
+// Tell tells the whole story.
+func (s *Story) Tell(ctx context.Context) error {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.work, s.loseHead, s.end, s.next} {
+		if err := chapter(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Story) signIn(ctx context.Context) error {
+	s.chapter("The network, as its admin sees it")
+	n := s.Network
+	for _, who := range []string{"admin", "engineer"} {
+		if _, err := s.raylink(ctx, who, "login", n.api[coordinatorName(0)], "--ca-sha256", n.caSum, "--token-file", n.people[who].tokenFile, "--name", who); err != nil {
+			return err
+		}
+	}
+	if _, err := s.raylink(ctx, "admin", "admin", "status"); err != nil {
+		return err
+	}
+	_, err := s.raylink(ctx, "engineer", "machine", "list")
+	return err
+}
+
+func (s *Story) create(ctx context.Context) error {
+	s.chapter("A cluster: the price first, then the stages")
+	manifest := filepath.Join(s.Job, "cluster.yaml")
+	if _, err := s.raylink(ctx, "engineer", "quote", "-f", manifest); err != nil {
+		return err
+	}
+	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", manifest, "--yes"); err != nil {
+		return err
+	}
+	c, err := s.Network.As("engineer")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	s.cluster, err = c.Cluster(ctx, "first-job")
+	return err
+}
+
+func (s *Story) endpoint() string { return s.cluster.Endpoints[0] }
+
+// work submits the job, kills the leader under it, and brings the killed one back.
+func (s *Story) work(ctx context.Context) error {
+	s.chapter("The job, by the unmodified Ray client; the leader dies under it")
+	left := billed - time.Since(*s.cluster.ReadyAt)
+	j, err := s.submit(ctx, s.endpoint(), "│", "python", "train.py", "--seconds", fmt.Sprint(int(left.Seconds())))
+	if err != nil {
+		return err
+	}
+	if err := s.soon(ctx, "waiting for the job's first epochs in the second minute", 2*time.Minute, func(context.Context) error {
+		if j.ended() {
+			return fmt.Errorf("the job ended early:\n%s", j)
+		}
+		if !strings.Contains(j.String(), "epoch ") || time.Since(*s.cluster.ReadyAt) < 65*time.Second {
+			return fmt.Errorf("not there yet")
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	killed, err := s.killLeader(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.catchUp(ctx, killed); err != nil {
+		return err
+	}
+	if err := j.wait(ctx, 4*time.Minute); err != nil {
+		return fmt.Errorf("the job did not go on to its end: %w\n%s", err, j)
+	}
+	if !strings.Contains(j.String(), "train.py: done, loss") || !strings.Contains(j.String(), "succeeded") {
+		return fmt.Errorf("the job's log is not whole:\n%s", j)
+	}
+	s.note("the same client streamed the whole log; the job noticed nothing")
+	return nil
+}
+
+func (s *Story) killLeader(ctx context.Context) (string, error) {
+	before, err := s.status(ctx)
+	if err != nil {
+		return "", err
+	}
+	s.note("killing the leader, %s, with SIGKILL", before.Leader)
+	start := time.Now()
+	if err := s.Network.Kill(before.Leader); err != nil {
+		return "", err
+	}
+	var after wire.Status
+	err = s.soon(ctx, "electing a new leader", 30*time.Second, func(ctx context.Context) error {
+		after, err = s.status(ctx)
+		if err == nil && (after.Leader == before.Leader || after.Leader == "") {
+			err = fmt.Errorf("no new leader yet")
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	s.note("%s leads after %.1f s", after.Leader, time.Since(start).Seconds())
+	minutes := s.cluster.Minutes
+	return before.Leader, s.soon(ctx, "the new leader bills on", 3*time.Minute, func(ctx context.Context) error {
+		c, err := s.Network.As("engineer")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		if err != nil {
+			return err
+		}
+		if x.Minutes < minutes+int64(2*len(x.Nodes)) {
+			return fmt.Errorf("%d node minutes are charged", x.Minutes)
+		}
+		s.note("the new leader bills on: %d node minutes are charged", x.Minutes)
+		return nil
+	})
+}
+
+// status is the group's status by whichever coordinator answers.
+func (s *Story) status(ctx context.Context) (wire.Status, error) {
+	c, err := s.Network.As("admin")
+	if err != nil {
+		return wire.Status{}, err
+	}
+	defer c.Close()
+	return c.Status(ctx)
+}
+
+// writesMissed is how many writes happen while a coordinator is away, so that the log that it missed is gone and it needs a snapshot.
+const writesMissed = 40
+
+// catchUp starts the killed coordinator again; it needs a snapshot, and then all digests agree.
+func (s *Story) catchUp(ctx context.Context, killed string) error {
+	c, err := s.Network.As("admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for range writesMissed {
+		if _, err := c.CreateToken(ctx, wire.TokenRequest{Role: raylink.RoleAdmin, TTL: "1m", Label: "one of many writes"}); err != nil {
+			return err
+		}
+	}
+	before, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	s.note("%d writes later, %s is started again", writesMissed, killed)
+	if err := s.Network.Restart(killed); err != nil {
+		return err
+	}
+	return s.soon(ctx, "the killed coordinator catches up", 60*time.Second, func(ctx context.Context) error {
+		var all []wire.Status
+		for i := range s.Network.cfg.Coordinators {
+			name := coordinatorName(i)
+			at, err := s.Network.at(name, "admin")
+			if err != nil {
+				return err
+			}
+			st, err := at.StatusOf(ctx, s.Network.api[name])
+			at.Close()
+			if err != nil {
+				return err
+			}
+			all = append(all, st)
+		}
+		for _, st := range all {
+			if st.Index < before.Index || st.Index != all[0].Index {
+				return fmt.Errorf("%s is at index %d, %s at %d", st.ID, st.Index, all[0].ID, all[0].Index)
+			}
+			if st.Digest != all[0].Digest {
+				return fmt.Errorf("digests differ at index %d: %s has %s, %s has %s", st.Index, st.ID, st.Digest, all[0].ID, all[0].Digest)
+			}
+			if st.ID == killed && st.Snapshot == 0 {
+				return fmt.Errorf("%s has caught up without a snapshot", killed)
+			}
+		}
+		s.note("all %d coordinators are at index %d with the digest %.16s…; %s began at a snapshot", len(all), all[0].Index, all[0].Digest, killed)
+		return nil
+	})
+}
+
+// loseHead kills the head's container: the cluster comes back at the same address, and an actor on a worker remembers.
+func (s *Story) loseHead(ctx context.Context) error {
+	s.chapter("The head's container is killed; the cluster comes back at the same address")
+	doomed, err := s.submit(ctx, s.endpoint(), "┆", "python", "train.py", "--seconds", "600")
+	if err != nil {
+		return err
+	}
+	if err := s.soon(ctx, "waiting for a second job to run", time.Minute, func(context.Context) error {
+		if !strings.Contains(doomed.String(), "epoch ") {
+			return fmt.Errorf("it says: %s", doomed)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	head := s.cluster.Nodes[0]
+	container := "raylink-" + string(head.Lease)
+	fmt.Fprintf(s.Network.cfg.Out, "\n$ docker kill %s\n", container)
+	if out, err := exec.CommandContext(ctx, "docker", "kill", container).CombinedOutput(); err != nil {
+		return fmt.Errorf("killing the head's container: %w: %s", err, out)
+	}
+	start := time.Now()
+	if err := s.headBack(ctx, head, start); err != nil {
+		return err
+	}
+	ask, err := s.submit(ctx, s.endpoint(), "│", "python", "ask.py")
+	if err != nil {
+		return err
+	}
+	if err := ask.wait(ctx, 2*time.Minute); err != nil || !strings.Contains(ask.String(), "ask.py: the keeper on left") {
+		return fmt.Errorf("the detached actor did not answer from its old state: %w\n%s", err, ask)
+	}
+	s.note("the detached actor on a worker outlived the head and answered from its old state")
+	s.note("the job whose driver ran on the old head cannot go on; its stream is held until Ray's verdict")
+	if err := doomed.wait(ctx, 4*time.Minute); exitCode(err) != 1 || !strings.Contains(doomed.String(), "raylink: ") {
+		return fmt.Errorf("the lost job's client ended with code %d and without the reason:\n%s", exitCode(err), doomed)
+	}
+	return nil
+}
+
+func (s *Story) headBack(ctx context.Context, head wire.Node, start time.Time) error {
+	return s.soon(ctx, "the head comes back", 2*time.Minute, func(ctx context.Context) error {
+		c, err := s.Network.As("engineer")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(x.Nodes, func(n wire.Node) bool { return n.Lease == head.Lease }); x.Nodes[i].RayNode == head.RayNode {
+			return fmt.Errorf("Ray does not see a new head yet")
+		}
+		s.note("the head is back after %.1f s at the same address, %s", time.Since(start).Seconds(), head.Address)
+		return nil
+	})
+}
+
+// end deletes the cluster and shows what it cost.
+func (s *Story) end(ctx context.Context) error {
+	s.chapter("The bill")
+	if _, err := s.raylink(ctx, "engineer", "cluster", "delete", "first-job", "--yes"); err != nil {
+		return err
+	}
+	c, err := s.Network.As("engineer")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := s.soon(ctx, "the cluster ends", 4*time.Minute, func(ctx context.Context) error {
+		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		if err == nil && x.Phase != raylink.PhaseEnded {
+			err = fmt.Errorf("it is %s: %s", x.Phase, x.Detail)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if _, err := s.raylink(ctx, "engineer", "bill", "first-job", "--minutes"); err != nil {
+		return err
+	}
+	return s.check(ctx, c)
+}
+
+// check exports the journal and lets it be verified offline.
+func (s *Story) check(ctx context.Context, c *client.Client) error {
+	b, err := c.Bill(ctx, string(s.cluster.ID))
+	if err != nil {
+		return err
+	}
+	charged := int64(0)
+	for _, l := range b.Lines {
+		charged += l.Charged
+		if l.Charged+l.Waived < int64(billed/time.Minute) {
+			return fmt.Errorf("node %s has %d minutes settled in a demo of at least %s", l.Node, l.Charged+l.Waived, billed)
+		}
+	}
+	if charged == 0 || b.Total.Sign() <= 0 {
+		return fmt.Errorf("nothing was charged")
+	}
+	file := filepath.Join(s.Network.cfg.Dir, "journal.jsonl")
+	if _, err := s.raylink(ctx, "admin", "journal", "export", "--out", file); err != nil {
+		return err
+	}
+	_, err = s.raylink(ctx, "engineer", "verify", file)
+	return err
+}
+
+// next says where things are and what is worth trying.
+func (s *Story) next(context.Context) error {
+	n := s.Network
+	s.chapter("Yours to try")
+	kept := "these were the addresses; KEEP=1 make demo leaves everything running"
+	if n.cfg.Keep {
+		kept = "everything is still running; `raylink dev --down " + n.cfg.Dir + "` ends it"
+	}
+	s.note("%s", kept)
+	n.Addresses()
+	return nil
+}
+
+// Addresses prints where the network is, who may use it, and five commands worth trying.
+func (n *Network) Addresses() {
+	w := n.cfg.Out
+	fmt.Fprintf(w, "   dashboard     %s/ui\n", n.api[coordinatorName(0)])
+	fmt.Fprintf(w, "   admin         access token in %s\n", n.people["admin"].tokenFile)
+	fmt.Fprintf(w, "   engineer      access token in %s\n", n.people["engineer"].tokenFile)
+	fmt.Fprintf(w, "   logs          %s\n\n", filepath.Join(n.cfg.Dir, "log"))
+	bin := n.cfg.Binary
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, bin); err == nil {
+			bin = rel
+		}
+	}
+	fmt.Fprintf(w, "   %s login %s --ca-sha256 %s --token-file %s\n", bin, n.api[coordinatorName(0)], n.caSum, n.people["engineer"].tokenFile)
+	for _, verb := range []string{"machine list", "quote -f examples/first-job/cluster.yaml", "cluster create -f examples/first-job/cluster.yaml", "cluster list", "balance"} {
+		fmt.Fprintf(w, "   %s %s\n", bin, verb)
+	}
+}

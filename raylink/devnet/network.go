@@ -1,0 +1,358 @@
+// Package devnet is a whole network on one machine, of real processes: coordinators, gateways, suppliers' agents. `raylink dev` keeps it up
+// for development, and the demo tells its story on it.
+package devnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"raylink/billing/money"
+	"raylink/coordinator"
+	"raylink/raylink"
+	"raylink/raylink/client"
+	"raylink/raylink/wire"
+)
+
+// Config says how large a network is wanted, and where it lives.
+type Config struct {
+	Dir          string // everything of the network is below it
+	Binary       string // the raylink binary
+	Coordinators int    // 1, 3 or 5
+	Suppliers    int    // agents, each an owner of its own
+	Cores        int    // that each agent offers
+	Memory       string // that each agent offers, such as 4GiB
+	Keep         bool   // leave everything running at the end
+	Fast         bool   // snapshots after few entries, so that a restarted coordinator needs one
+	Out          io.Writer
+	Log          *slog.Logger
+}
+
+// Network is a running network.
+type Network struct {
+	cfg          Config
+	processes    map[string]*process
+	order        []string
+	api          map[string]string // URL of each coordinator
+	gateways     []string          // URLs
+	people       map[string]person
+	began        time.Time
+	adminToken   string
+	ca           []byte
+	caSum        string
+	machineNames []string
+}
+
+// person is an account with an access token in a file.
+type person struct {
+	account   raylink.AccountID
+	token     string
+	tokenFile string
+}
+
+const (
+	readyLimit = 60 * time.Second // for each kind of process to come up
+	look       = 200 * time.Millisecond
+)
+
+// Start brings a network up and returns when every coordinator votes and every supplier's machine is up. On an error nothing is left running.
+func Start(ctx context.Context, cfg Config) (*Network, error) {
+	n := &Network{cfg: cfg, processes: map[string]*process{}, api: map[string]string{}, people: map[string]person{}, began: time.Now()}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{n.startCoordinators, n.startGateways, n.openAccounts, n.startSuppliers} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
+		}
+	}
+	return n, nil
+}
+
+func (c *Config) check() error {
+	if c.Coordinators != 1 && c.Coordinators != 3 && c.Coordinators != 5 {
+		return raylink.Errorf(raylink.CodeInvalid, "%d coordinators make no group", c.Coordinators).WithHint("1, 3 or 5: a majority must outlive the others")
+	}
+	if c.Suppliers < 0 || c.Suppliers > 20 {
+		return raylink.Errorf(raylink.CodeInvalid, "%d suppliers on one machine", c.Suppliers).WithHint("0 to 20")
+	}
+	for _, d := range []string{"log", "secret", "config"} {
+		if err := os.MkdirAll(filepath.Join(c.Dir, d), 0o700); err != nil {
+			return fmt.Errorf("making the network's directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// say prints one line of progress with the time since the beginning.
+func (n *Network) say(format string, args ...any) {
+	fmt.Fprintf(n.cfg.Out, "  %5.1fs  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// spawn starts one raylink process under a name.
+func (n *Network) spawn(name string, args ...string) error {
+	p := &process{name: name, args: args, log: logFile(n.cfg.Dir, name)}
+	if err := p.start(n.cfg.Binary, os.Environ()); err != nil {
+		return err
+	}
+	n.processes[name] = p
+	n.order = append(n.order, name)
+	return nil
+}
+
+// Kill ends a process with SIGKILL.
+func (n *Network) Kill(name string) error { return n.processes[name].kill() }
+
+// Restart starts a killed process again, with the arguments and the data that it had.
+func (n *Network) Restart(name string) error {
+	return n.processes[name].start(n.cfg.Binary, os.Environ())
+}
+
+// until waits until a condition holds, and reports what it last said when it does not in time, with the log of the process concerned.
+func (n *Network) until(ctx context.Context, what, process string, limit time.Duration, holds func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := holds(ctx)
+		if err == nil {
+			return nil
+		}
+		if p := n.processes[process]; p != nil && !p.running() {
+			return fmt.Errorf("%s: %s has ended: %s", what, process, p.tail())
+		}
+		select {
+		case <-ctx.Done():
+			tail := ""
+			if p := n.processes[process]; p != nil {
+				tail = "\n" + p.tail()
+			}
+			return fmt.Errorf("%s: not within %s: %w%s", what, limit, err, tail)
+		case <-time.After(look):
+		}
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("looking for a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func local() (string, error) {
+	port, err := freePort()
+	return "127.0.0.1:" + strconv.Itoa(port), err
+}
+
+func coordinatorName(i int) string { return "coordinator-" + string(rune('a'+i)) }
+
+func (n *Network) startCoordinators(ctx context.Context) error {
+	for i := range n.cfg.Coordinators {
+		name := coordinatorName(i)
+		listen, err := local()
+		if err != nil {
+			return err
+		}
+		raft, err := local()
+		if err != nil {
+			return err
+		}
+		data := filepath.Join(n.cfg.Dir, name)
+		n.api[name] = "https://" + listen
+		args := []string{"--id", name, "--data", data, "--listen", listen, "--raft-listen", raft}
+		if n.cfg.Fast {
+			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", "10")
+		}
+		if i == 0 {
+			if err := n.found(name, data, listen, raft); err != nil {
+				return err
+			}
+		} else {
+			token, err := n.joinToken(ctx, name, wire.JoinTokenRequest{Kind: "coordinator"})
+			if err != nil {
+				return err
+			}
+			args = append(args, "--join", n.api[coordinatorName(0)], "--join-token-file", token)
+		}
+		if err := n.spawn(name, append([]string{"coordinator", "run"}, args...)...); err != nil {
+			return err
+		}
+		if err := n.until(ctx, "starting "+name, name, readyLimit, func(ctx context.Context) error { return n.votes(ctx, name) }); err != nil {
+			return err
+		}
+		n.say("%s votes (%s)", name, n.api[name])
+	}
+	return nil
+}
+
+func (n *Network) found(name, data, listen, raft string) error {
+	cfg := coordinator.Config{ID: name, Data: data, Listen: listen, RaftListen: raft}
+	if err := coordinator.Init(cfg); err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(cfg.AdminTokenFile())
+	if err != nil {
+		return fmt.Errorf("reading the admin's access token: %w", err)
+	}
+	n.people["admin"] = person{token: strings.TrimSpace(string(raw)), tokenFile: cfg.AdminTokenFile()}
+	return nil
+}
+
+// votes says whether a coordinator is a voter by its own account, and knows a leader.
+func (n *Network) votes(ctx context.Context, name string) error {
+	if n.ca == nil {
+		ca, sum, err := client.FetchCA(ctx, n.api[name], "")
+		if err != nil {
+			return err
+		}
+		n.ca, n.caSum = ca, sum
+	}
+	c, err := n.at(name, "admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	st, err := c.StatusOf(ctx, n.api[name])
+	if err != nil {
+		return err
+	}
+	if _, err := c.WhoAmI(ctx); err != nil {
+		return err
+	}
+	for _, m := range st.Members {
+		if m.ID == name && m.Voter && st.Leader != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is no voter yet", name)
+}
+
+// at is a client of one coordinator alone, with a person's access token.
+func (n *Network) at(name, who string) (*client.Client, error) {
+	return client.New(client.Config{Coordinators: []string{n.api[name]}, CAPEM: n.ca, Token: n.people[who].token})
+}
+
+// As is a client of the whole group with a person's access token.
+func (n *Network) As(who string) (*client.Client, error) {
+	var urls []string
+	for i := range n.cfg.Coordinators {
+		urls = append(urls, n.api[coordinatorName(i)])
+	}
+	return client.New(client.Config{Coordinators: urls, CAPEM: n.ca, Token: n.people[who].token})
+}
+
+// secret writes a secret into a file of its own and returns the path.
+func (n *Network) secret(name, text string) (string, error) {
+	path := filepath.Join(n.cfg.Dir, "secret", name)
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("writing a secret's file: %w", err)
+	}
+	return path, nil
+}
+
+func (n *Network) joinToken(ctx context.Context, name string, r wire.JoinTokenRequest) (string, error) {
+	c, err := n.As("admin")
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	answer, err := c.CreateJoinToken(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	return n.secret(name+".join", answer.Secret)
+}
+
+func (n *Network) startGateways(ctx context.Context) error {
+	for i := range n.cfg.Coordinators {
+		name := "gateway-" + string(rune('a'+i))
+		token, err := n.joinToken(ctx, name, wire.JoinTokenRequest{Kind: "gateway"})
+		if err != nil {
+			return err
+		}
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		url := "http://localhost:" + strconv.Itoa(port)
+		if err := n.spawn(name, "gateway", "--name", name, "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i)], "--token-file", token,
+			"--listen", "127.0.0.1:"+strconv.Itoa(port), "--public-url", url, "--plain-http"); err != nil {
+			return err
+		}
+		n.gateways = append(n.gateways, url)
+	}
+	return n.until(ctx, "starting the gateways", "gateway-a", readyLimit, func(ctx context.Context) error {
+		c, err := n.As("admin")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		st, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		seen := 0
+		for _, g := range st.Gateways {
+			if g.LastSeen != nil {
+				seen++
+			}
+		}
+		if seen < n.cfg.Coordinators {
+			return fmt.Errorf("%d of %d gateways have reported", seen, n.cfg.Coordinators)
+		}
+		n.say("%d gateways serve endpoints (%s)", seen, strings.Join(n.gateways, ", "))
+		return nil
+	})
+}
+
+// openAccounts makes an engineer with credit, and an owner for each supplier's machine.
+func (n *Network) openAccounts(ctx context.Context) error {
+	names := map[string]raylink.Role{"engineer": raylink.RoleTenant}
+	for i := range n.cfg.Suppliers {
+		names[supplierName(i)] = raylink.RoleSupplier
+	}
+	c, err := n.As("admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for name, role := range names {
+		a, err := c.CreateAccount(ctx, wire.AccountRequest{Name: name})
+		if err != nil {
+			return err
+		}
+		t, err := c.CreateToken(ctx, wire.TokenRequest{Account: a.ID, Role: role, Label: "dev"})
+		if err != nil {
+			return err
+		}
+		file, err := n.secret(name+".token", t.Secret)
+		if err != nil {
+			return err
+		}
+		n.people[name] = person{account: a.ID, token: t.Secret, tokenFile: file}
+	}
+	grant := wire.GrantRequest{Amount: money.MicroUSD(25_000_000), Reason: "credit to try the network"}
+	if _, err := c.Grant(ctx, n.people["engineer"].account, grant); err != nil {
+		return err
+	}
+	n.say("accounts: admin, engineer (granted %s) and %d suppliers", grant.Amount, n.cfg.Suppliers)
+	return nil
+}
+
+func supplierName(i int) string {
+	names := []string{"ada", "bo", "cleo", "dan", "eve"}
+	if i < len(names) {
+		return names[i]
+	}
+	return "supplier-" + strconv.Itoa(i+1)
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# with.sh demo|dev|test|bench: sets up what the target needs, runs it, and stops the Docker engine again if it was started here.
+# What it installs or finds, it says. It may be run again at any time; a second run finds everything there.
+set -euo pipefail
+setup=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$setup/../../.." && pwd)
+# shellcheck source=raylink/devnet/setup/apt.sh
+. "$setup/apt.sh"
+cd "$root"
+
+# The modules that need a name server or certificates to fetch: a bare machine may have neither.
+prepare() {
+	say "== What this needs"
+	have go || die "Go is missing" "install Go 1.26 or newer from go.dev, then run the same command again"
+	apt_install ca-certificates iproute2 "$@"
+	"$setup/engine.sh" up
+	venv=$("$setup/python.sh")
+	timed "raylink built" make -s build
+	supplier/worker/build.sh bin/raylink
+}
+
+finish() { "$setup/engine.sh" down || true; }
+
+case ${1:-} in
+demo)
+	prepare
+	[ -n "${KEEP:-}" ] || trap finish EXIT
+	bin/raylink dev --demo --ray "$venv/bin/ray" ${KEEP:+--keep}
+	;;
+dev)
+	shift
+	prepare
+	trap finish EXIT
+	bin/raylink dev "$@"
+	;;
+test)
+	prepare wireguard-tools iptables chromium
+	trap finish EXIT
+	timed "vet" go vet -tags hashicorpmetrics ./...
+	say "== The fast tests"
+	go test -tags hashicorpmetrics ./...
+	say "== The tests on real parts"
+	real=$(grep -rl --include='*_test.go' 'RAYLINK_REAL' . | xargs -n1 dirname | sort -u)
+	# One package after another: each wants the machine's two cores for itself.
+	# shellcheck disable=SC2086
+	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" RAYLINK_BIN="$root/bin/raylink" go test -tags hashicorpmetrics -count=1 -p 1 -timeout 25m $real
+	;;
+bench)
+	prepare
+	trap finish EXIT
+	go test -tags hashicorpmetrics -run '^$' -bench . -benchtime 1s ./...
+	RAYLINK_REAL=1 bin/raylink dev --bench
+	;;
+*) die "with.sh takes demo, dev, test or bench" ;;
+esac

@@ -1,0 +1,156 @@
+package devnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"raylink/raylink/wire"
+)
+
+// Story is the demo: a newcomer's way from a bare machine to a Ray job and its bill, told on a Network with the commands that a user would
+// type. Every chapter checks what it shows; what does not hold ends the story with an error.
+type Story struct {
+	Network *Network
+	Ray     string // the unmodified Ray client's command, `ray`
+	Job     string // directory of the example
+	cluster wire.Cluster
+}
+
+// chapter prints a heading.
+func (s *Story) chapter(title string) {
+	fmt.Fprintf(s.Network.cfg.Out, "\n== %s\n", title)
+}
+
+// note prints a plain sentence.
+func (s *Story) note(format string, args ...any) {
+	fmt.Fprintf(s.Network.cfg.Out, "   %s\n", fmt.Sprintf(format, args...))
+}
+
+// env is a user's environment: nothing of the network but what login stored.
+func (s *Story) env(context string) []string {
+	dir := s.Network.cfg.Dir
+	return append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"), "XDG_STATE_HOME="+filepath.Join(dir, "state"), "RAYLINK_CONTEXT="+context, "NO_COLOR=1")
+}
+
+// raylink runs the CLI as a user would, shows the command and what it printed, and returns that.
+func (s *Story) raylink(ctx context.Context, who string, args ...string) (string, error) {
+	fmt.Fprintf(s.Network.cfg.Out, "\n$ raylink %s\n", strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, s.Network.cfg.Binary, args...)
+	cmd.Env = s.env(who)
+	var seen bytes.Buffer
+	out := &indent{out: io.MultiWriter(s.Network.cfg.Out, &seen), prefix: "  "}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		return seen.String(), fmt.Errorf("running raylink %s: %w", strings.Join(args, " "), err)
+	}
+	return seen.String(), nil
+}
+
+// job is a running `ray job submit`.
+type job struct {
+	done chan error // one value: how the client ended
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *job) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *job) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// submit runs the unmodified Ray client against the issued endpoint and streams its log.
+func (s *Story) submit(ctx context.Context, endpoint, mark string, entry ...string) (*job, error) {
+	args := append([]string{"job", "submit", "--address", endpoint, "--working-dir", s.Job, "--"}, entry...)
+	fmt.Fprintf(s.Network.cfg.Out, "\n$ RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=%s ray %s\n", s.Network.people["engineer"].tokenFile, strings.Join(args, " "))
+	j := &job{done: make(chan error, 1)}
+	cmd := exec.CommandContext(ctx, s.Ray, args...)
+	cmd.Env = append(os.Environ(), "RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN_PATH="+s.Network.people["engineer"].tokenFile, "PYTHONUNBUFFERED=1")
+	out := &indent{out: io.MultiWriter(s.Network.cfg.Out, j), prefix: "  " + mark + " "}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the Ray client: %w", err)
+	}
+	go func() { j.done <- cmd.Wait() }()
+	return j, nil
+}
+
+// wait waits for the client's end and says how it ended.
+func (j *job) wait(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case err := <-j.done:
+		j.done <- err
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the job's client has not ended after %s", limit)
+	}
+}
+
+func (j *job) ended() bool {
+	select {
+	case err := <-j.done:
+		j.done <- err
+		return true
+	default:
+		return false
+	}
+}
+
+// exitCode is the client's exit code.
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	default:
+		return -1
+	}
+}
+
+// indent puts a prefix before every line; parts of a line are held back until the line is whole.
+type indent struct {
+	out    io.Writer
+	prefix string
+	mu     sync.Mutex
+	part   []byte
+}
+
+func (w *indent) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.part = append(w.part, p...)
+	for {
+		i := bytes.IndexByte(w.part, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		if _, err := fmt.Fprintf(w.out, "%s%s\n", w.prefix, w.part[:i]); err != nil {
+			return 0, err
+		}
+		w.part = w.part[i+1:]
+	}
+}
+
+// soon waits until a condition of the story holds.
+func (s *Story) soon(ctx context.Context, what string, limit time.Duration, holds func(context.Context) error) error {
+	return s.Network.until(ctx, what, "", limit, holds)
+}

@@ -1,0 +1,111 @@
+package devnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"raylink/raylink"
+	"raylink/raylink/wire"
+)
+
+func agentName(i int) string { return "agent-" + supplierName(i) }
+
+// prices per core and hour that the suppliers ask, in turn.
+func price(i int) string { return []string{"0.040000", "0.036000", "0.045000"}[i%3] + " USD/h" }
+
+func (n *Network) startSuppliers(ctx context.Context) error {
+	for i := range n.cfg.Suppliers {
+		name := agentName(i)
+		token, err := n.joinToken(ctx, name, wire.JoinTokenRequest{Kind: "machine", Account: n.people[supplierName(i)].account})
+		if err != nil {
+			return err
+		}
+		if err := n.spawn(name, "supplier", "--name", "box-of-"+supplierName(i), "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i%n.cfg.Coordinators)],
+			"--token-file", token, "--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--cpu-hour", price(i)); err != nil {
+			return err
+		}
+	}
+	if n.cfg.Suppliers == 0 {
+		return nil
+	}
+	return n.until(ctx, "starting the suppliers' agents", agentName(0), readyLimit, func(ctx context.Context) error {
+		up := 0
+		list, err := n.machines(ctx)
+		if err != nil {
+			return err
+		}
+		for _, m := range list {
+			if m.State == "up" {
+				up++
+			}
+		}
+		if up < n.cfg.Suppliers {
+			return fmt.Errorf("%d of %d machines are up", up, n.cfg.Suppliers)
+		}
+		n.say("%d suppliers' machines are up, each with %d cores and %s", up, n.cfg.Cores, n.cfg.Memory)
+		return nil
+	})
+}
+
+func (n *Network) machines(ctx context.Context) ([]wire.Machine, error) {
+	c, err := n.As("admin")
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Machines(ctx)
+}
+
+// endLimit is how long clusters may take to end before the processes are stopped all the same.
+const endLimit = 60 * time.Second
+
+// Stop ends every cluster, waits until the machines are clean, and stops every process. What cannot be ended in order is named in the error.
+func (n *Network) Stop(ctx context.Context) error {
+	if n.cfg.Keep {
+		return nil
+	}
+	err := n.endClusters(ctx)
+	for i := len(n.order) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.processes[n.order[i]].stop())
+	}
+	return errors.Join(err, os.RemoveAll(n.cfg.Dir))
+}
+
+func (n *Network) endClusters(ctx context.Context) error {
+	if len(n.people) < 2 {
+		return nil
+	}
+	c, err := n.As("admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, endLimit)
+	defer cancel()
+	list, err := c.Clusters(ctx)
+	if err != nil {
+		return err
+	}
+	for _, cl := range list {
+		if cl.Phase.Order() >= raylink.PhaseEnding.Order() || cl.Phase.Over() {
+			continue
+		}
+		if _, err := c.DeleteCluster(ctx, string(cl.ID)); err != nil {
+			return err
+		}
+	}
+	return n.until(ctx, "cleaning the machines", "", endLimit, func(ctx context.Context) error {
+		list, err := n.machines(ctx)
+		for _, m := range list {
+			if m.Leases > 0 {
+				return fmt.Errorf("machine %s still has %d leases", m.Name, m.Leases)
+			}
+		}
+		return err
+	})
+}

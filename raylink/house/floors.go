@@ -1,0 +1,105 @@
+package house
+
+// Floor is how high a package stands. Imports only go down; Pure floors touch nothing of the world.
+type Floor int
+
+// The floors, from the ground up. Edges that need no other edge stand on 3a, edges that may use those on 3b.
+const (
+	Floor0 Floor = iota
+	Floor1
+	Floor2
+	Floor3a
+	Floor3b
+	Floor4
+	Floor5
+)
+
+// String is the floor's name.
+func (f Floor) String() string { return [...]string{"0", "1", "2", "3a", "3b", "4", "5"}[f] }
+
+// Pure says that packages of this floor have no os, sockets, log, sync, randomness, goroutine, clock or float.
+func (f Floor) Pure() bool { return f <= Floor2 }
+
+// Row is one package's place.
+type Row struct {
+	Path  string // below the module's root
+	Floor Floor
+	May   []May // imports beyond the rules: packages of the same floor, and outside modules on pure floors
+}
+
+// May is one import that a row allows itself, with the reason.
+type May struct{ Path, Why string }
+
+// Floors is the house's table: every package has a line here.
+func Floors() []Row {
+	const (
+		words   = "the words that every package speaks"
+		port    = "implements or tests this port"
+		kuberay = "the manifests are KubeRay's own types"
+		quote   = "Kubernetes' notation of quantities in manifests"
+	)
+	return []Row{
+		{"billing/money", Floor0, nil},
+
+		{"billing/ledger", Floor1, nil},
+		{"billing/meter", Floor1, nil},
+		{"billing/verify", Floor1, []May{{"billing/ledger", "reads the journal's form"}, {"billing/meter", "computes each minute anew"}}},
+		{"raylink", Floor1, nil},
+		{"raylink/wire", Floor1, []May{{"raylink", words}, {"raylink/overlay", "assignments carry a mesh"}}},
+		{"raylink/manifest", Floor1, []May{{"raylink", words}, {"github.com/ray-project/kuberay", kuberay}, {"k8s.io/api", kuberay},
+			{"k8s.io/apimachinery", quote}, {"sigs.k8s.io/yaml", "manifests are YAML"}}},
+		{"raylink/ray", Floor1, []May{{"raylink", words}}},
+		{"raylink/identity", Floor1, []May{{"raylink", words}}},
+		{"raylink/overlay", Floor1, []May{{"golang.org/x/crypto", "WireGuard's keys are Curve25519"}}},
+
+		{"coordinator/state", Floor2, nil},
+		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
+		{"supplier/converge", Floor2, nil},
+
+		{"raylink/client", Floor3a, nil},
+		{"raylink/overlay/wireguard", Floor3a, nil},
+		{"raylink/overlay/memory", Floor3a, nil},
+		{"raylink/overlay/overlaytest", Floor3a, nil},
+		{"coordinator/consensus", Floor3a, nil},
+		{"coordinator/consensus/pipenet", Floor3a, nil},
+		{"coordinator/authority", Floor3a, nil},
+		{"supplier/device", Floor3a, nil},
+		{"supplier/runtime", Floor3a, nil},
+		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
+		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
+		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
+
+		{"coordinator/api", Floor3b, nil},
+		{"coordinator/dashboard", Floor3b, nil},
+		{"coordinator/gateway", Floor3b, nil},
+		{"coordinator/gateway/endpoint", Floor3b, nil},
+		{"coordinator/gateway/witness", Floor3b, nil},
+		{"coordinator/gateway/connect", Floor3b, nil},
+		{"coordinator/reconcile", Floor3b, nil},
+		{"supplier/dataplane", Floor3b, nil},
+		{"supplier/image", Floor3b, nil},
+
+		{"coordinator", Floor4, nil},
+		{"supplier", Floor4, nil},
+
+		{"raylink/cmd/raylink", Floor5, []May{{"raylink/devnet", "`raylink dev` starts it"}}},
+		{"raylink/devnet", Floor5, nil},
+		{"raylink/testbed", Floor5, nil},
+		{"raylink/house", Floor5, nil},
+	}
+}
+
+// Strangers are the rooms that never import each other, tests included: what they share stands lower.
+func Strangers() [][2]string { return [][2]string{{"coordinator", "supplier"}} }
+
+// Sleepers are the test files that may call time.Sleep, with the reason.
+func Sleepers() []May { return nil }
+
+// unnamed are places that the code must not depend on by name: package registries and somebody's own directories. Each is written in
+// two parts, so that this file does not name it either.
+func unnamed() []string {
+	return []string{
+		"/wo" + "rk/", "proxy.golang" + ".org", "sum.golang" + ".org", "pypi" + ".org", "pythonhosted" + ".org", "deb.debian" + ".org",
+		"registry.npmjs" + ".org", "crates" + ".io", "rubygems" + ".org",
+	}
+}

@@ -1,0 +1,209 @@
+package supplier
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"raylink/raylink"
+	"raylink/raylink/ray"
+	"raylink/raylink/wire"
+	"raylink/supplier/converge"
+	"raylink/supplier/runtime"
+)
+
+// What the agent keeps on disk, all below its data directory:
+//
+//	identity/             key and certificate
+//	assignment.json       the last assignment, for an agent that comes back while no coordinator answers
+//	minutes/<lease>.json  what is signed and not settled yet; it outlives the lease's directory
+//	leases/<lease>/
+//	  files               FilesDigest of what was written for the container
+//	  plane/              the data plane's own files; the container does not see them
+//	  node/               seen by the container as /raylink
+//	    start.sh token go session/ gcs/
+//
+// node/ itself is root's: the tenant writes into session and gcs alone. Otherwise a link laid there would make the agent write elsewhere.
+type files struct{ root string }
+
+const (
+	fileLimit = 8 << 20 // bytes of any file that the agent reads back
+	goFile    = "go"
+)
+
+func (f files) lease(id raylink.LeaseID) string { return filepath.Join(f.root, "leases", string(id)) }
+func (f files) node(id raylink.LeaseID) string  { return filepath.Join(f.lease(id), "node") }
+func (f files) plane(id raylink.LeaseID) string { return filepath.Join(f.lease(id), "plane") }
+func (f files) minutes(id raylink.LeaseID) string {
+	return filepath.Join(f.root, "minutes", string(id)+".json")
+}
+
+// open makes the data directory.
+func (f files) open() error {
+	for _, dir := range []string{f.root, filepath.Join(f.root, "leases"), filepath.Join(f.root, "minutes")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making the agent's directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// prepare writes all that the container finds at /raylink. It may be done again as long as Ray does not run.
+func (f files) prepare(order wire.LeaseOrder) error {
+	node := f.node(order.Lease)
+	for _, d := range []struct {
+		path  string
+		mode  os.FileMode
+		owner int
+	}{
+		{node, 0o755, 0}, {f.plane(order.Lease), 0o700, 0},
+		{filepath.Join(node, "session"), 0o755, runtime.UserID}, {filepath.Join(node, "gcs"), 0o755, runtime.UserID},
+	} {
+		if err := os.MkdirAll(d.path, d.mode); err != nil {
+			return fmt.Errorf("making the lease's directory: %w", err)
+		}
+		if err := give(d.path, d.owner); err != nil {
+			return err
+		}
+	}
+	if len(order.Command) > 0 {
+		script, err := ray.StartScript(order.Command, order.Env)
+		if err != nil {
+			return raylink.Errorf(raylink.CodeInvalid, "writing the start script of %s: %v", order.Node, err)
+		}
+		if err := write(filepath.Join(node, "start.sh"), []byte(script), 0o644, 0); err != nil {
+			return err
+		}
+	}
+	if order.RayToken != "" {
+		if err := write(filepath.Join(node, "token"), []byte(order.RayToken), 0o400, runtime.UserID); err != nil {
+			return err
+		}
+	}
+	return write(filepath.Join(f.lease(order.Lease), "files"), []byte(converge.FilesDigest(order)), 0o600, 0)
+}
+
+// written is the digest of what prepare wrote last; dir says whether there is a directory at all.
+func (f files) written(id raylink.LeaseID) (dir bool, digest string) {
+	raw, err := os.ReadFile(filepath.Join(f.lease(id), "files"))
+	if err == nil {
+		return true, string(raw)
+	}
+	_, err = os.Stat(f.lease(id))
+	return err == nil, ""
+}
+
+func (f files) hasGo(id raylink.LeaseID) bool {
+	_, err := os.Lstat(filepath.Join(f.node(id), goFile))
+	return err == nil
+}
+
+func (f files) setGo(id raylink.LeaseID) error {
+	return write(filepath.Join(f.node(id), goFile), nil, 0o644, 0)
+}
+
+func (f files) clearGo(id raylink.LeaseID) error {
+	if err := os.Remove(filepath.Join(f.node(id), goFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("holding the container back: %w", err)
+	}
+	return nil
+}
+
+func (f files) remove(id raylink.LeaseID) error {
+	if err := os.RemoveAll(f.lease(id)); err != nil {
+		return fmt.Errorf("removing the lease's directory: %w", err)
+	}
+	return nil
+}
+
+// list names the leases that have a directory or minutes.
+func (f files) list() ([]raylink.LeaseID, error) {
+	var out []raylink.LeaseID
+	for _, dir := range []string{"leases", "minutes"} {
+		entries, err := os.ReadDir(filepath.Join(f.root, dir))
+		if err != nil {
+			return nil, fmt.Errorf("looking for the leases of an earlier agent: %w", err)
+		}
+		for _, e := range entries {
+			if name := strings.TrimSuffix(e.Name(), ".json"); raylink.ValidID(name, "l") {
+				out = append(out, raylink.LeaseID(name))
+			}
+		}
+	}
+	return out, nil
+}
+
+func (f files) saveAssignment(a wire.Assignment) error {
+	return save(filepath.Join(f.root, "assignment.json"), a)
+}
+
+// loadAssignment is the assignment that an earlier agent saved; an empty one if there is none that can be read.
+func (f files) loadAssignment() (wire.Assignment, error) {
+	var a wire.Assignment
+	err := load(filepath.Join(f.root, "assignment.json"), &a)
+	return a, err
+}
+
+// save replaces a JSON file as a whole; only root reads it.
+func save(path string, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", path, err)
+	}
+	return write(path, raw, 0o600, 0)
+}
+
+// load reads what save wrote; a file that is not there changes nothing and is no error.
+func load(path string, into any) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.Size() > fileLimit {
+		err = fmt.Errorf("it is larger than %d bytes", fileLimit)
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	return nil
+}
+
+// write replaces a file as a whole, so that nobody ever sees half of it.
+func write(path string, data []byte, mode os.FileMode, owner int) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.WriteFile(fresh, data, mode); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := give(fresh, owner); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
+
+// give makes a path the user's. An agent that is not root runs no real containers, only scripted ones, to which owners mean nothing.
+func give(path string, owner int) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if err := os.Chown(path, owner, owner); err != nil {
+		return fmt.Errorf("giving %s its owner: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+// Package docker runs leases in containers of a Docker engine: no network, no capability, limits on everything.
+//
+// It speaks to the engine's socket with API negotiation (Debian's 20.10 and later). It sees only containers with its own machine's
+// label; whatever else the host runs is left alone.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+
+	"raylink/raylink"
+	"raylink/supplier/runtime"
+)
+
+// The labels that every container of a lease carries.
+const (
+	LabelMachine  = "raylink.machine"
+	LabelLease    = "raylink.lease"
+	LabelCluster  = "raylink.cluster"
+	labelRestarts = "raylink.restarts"
+)
+
+// callTimeout bounds every call to the engine except fetching an image.
+const callTimeout = 60 * time.Second
+
+// Runtime is the Docker engine as one machine id sees it.
+type Runtime struct {
+	engine  *client.Client
+	machine raylink.MachineID
+	noFiles atomic.Bool // the engine may not raise the limit of open files
+}
+
+// Open connects to the engine that DOCKER_HOST names, by default the local socket, and checks that it answers.
+func Open(ctx context.Context, machine raylink.MachineID) (*Runtime, error) {
+	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, fmt.Errorf("opening the Docker client: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if _, err := engine.Ping(ctx); err != nil {
+		engine.Close()
+		return nil, raylink.Errorf(raylink.CodeUnavailable, "the Docker engine at %s does not answer: %v", engine.DaemonHost(), err).
+			WithHint("start it (systemctl start docker, or dockerd &) and see that this user may use its socket")
+	}
+	return &Runtime{engine: engine, machine: machine}, nil
+}
+
+// Close lets the connection go.
+func (r *Runtime) Close() error { return r.engine.Close() }
+
+// Start makes the lease's container run, replacing one that has exited.
+func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if spec.Machine != r.machine {
+		return runtime.Instance{}, fmt.Errorf("starting %s: it is for machine %s, this is %s", spec.Lease, spec.Machine, r.machine)
+	}
+	found, err := r.find(ctx, spec.Lease)
+	if err != nil {
+		return runtime.Instance{}, err
+	}
+	restarts := 0
+	for _, old := range found {
+		if old.Running {
+			return old.Instance, nil
+		}
+		if restarts = old.Restarts; !old.StartedAt.IsZero() {
+			restarts++
+		}
+		if err := r.remove(ctx, old.id); err != nil {
+			return runtime.Instance{}, err
+		}
+	}
+	id, err := r.launch(ctx, spec, restarts)
+	if err != nil && strings.Contains(err.Error(), "rlimit") && r.noFiles.CompareAndSwap(false, true) {
+		// An engine without CAP_SYS_RESOURCE cannot give more open files than it has itself. Fewer files are better than no node.
+		id, err = r.launch(ctx, spec, restarts)
+	}
+	if err != nil {
+		return runtime.Instance{}, err
+	}
+	started, err := r.inspect(ctx, id)
+	return started.Instance, err
+}
+
+// launch makes a container and starts it; one that does not start is removed again.
+func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (id string, err error) {
+	config, host := layout(spec)
+	config.Labels[labelRestarts] = strconv.Itoa(restarts)
+	if r.noFiles.Load() {
+		host.Ulimits = nil
+	}
+	created, err := r.engine.ContainerCreate(ctx, config, host, nil, nil, Name(spec.Lease))
+	if err != nil {
+		return "", fmt.Errorf("making container %s: %w", Name(spec.Lease), explain(err, spec))
+	}
+	if err := r.engine.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil {
+		return "", errors.Join(fmt.Errorf("starting container %s: %w", Name(spec.Lease), err), r.remove(ctx, created.ID))
+	}
+	return created.ID, nil
+}
+
+// Stop kills and removes the lease's container.
+func (r *Runtime) Stop(ctx context.Context, lease raylink.LeaseID) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	found, err := r.find(ctx, lease)
+	if err != nil {
+		return err
+	}
+	for _, old := range found {
+		if err := r.remove(ctx, old.id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List gives this machine's containers, running or not.
+func (r *Runtime) List(ctx context.Context) ([]runtime.Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	found, err := r.find(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]runtime.Instance, len(found))
+	for i, f := range found {
+		out[i] = f.Instance
+	}
+	slices.SortFunc(out, func(a, b runtime.Instance) int { return strings.Compare(string(a.Lease), string(b.Lease)) })
+	return out, nil
+}
+
+// Name is the name of a lease's container.
+func Name(lease raylink.LeaseID) string { return "raylink-" + string(lease) }
+
+// found is an instance with the engine's id for it.
+type found struct {
+	runtime.Instance
+	id string
+}
+
+// find gives this machine's containers, of one lease or, with an empty one, of all.
+func (r *Runtime) find(ctx context.Context, lease raylink.LeaseID) ([]found, error) {
+	want := filters.NewArgs(filters.Arg("label", LabelMachine+"="+string(r.machine)), filters.Arg("label", LabelLease))
+	if lease != "" {
+		want.Add("label", LabelLease+"="+string(lease))
+	}
+	rows, err := r.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: want})
+	if err != nil {
+		return nil, fmt.Errorf("listing the containers of machine %s: %w", r.machine, err)
+	}
+	var out []found
+	for _, row := range rows {
+		if row.Labels[LabelMachine] != string(r.machine) || (lease != "" && row.Labels[LabelLease] != string(lease)) {
+			continue // an engine that does not honour the filter must not make us touch what is not ours
+		}
+		one, err := r.inspect(ctx, row.ID)
+		if errdefs.IsNotFound(err) {
+			continue // gone between the two calls
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (r *Runtime) inspect(ctx context.Context, id string) (found, error) {
+	seen, err := r.engine.ContainerInspect(ctx, id)
+	if err != nil {
+		return found{}, fmt.Errorf("looking at container %.12s: %w", id, err)
+	}
+	out := found{id: seen.ID}
+	out.Lease = raylink.LeaseID(seen.Config.Labels[LabelLease])
+	out.Restarts, _ = strconv.Atoi(seen.Config.Labels[labelRestarts])
+	out.Running = seen.State.Running
+	out.ExitCode = seen.State.ExitCode
+	// The engine's zero time is year 1, and so is Go's; a text that does not parse counts as never started.
+	out.StartedAt, _ = time.Parse(time.RFC3339Nano, seen.State.StartedAt)
+	out.StartedAt = out.StartedAt.UTC()
+	if out.Running {
+		out.Pid = seen.State.Pid
+		return out, nil
+	}
+	out.LastWords = r.lastWords(ctx, id)
+	if seen.State.OOMKilled {
+		out.LastWords = append(out.LastWords, "(killed: out of the memory that the lease has)")
+	}
+	if seen.State.Error != "" {
+		out.LastWords = append(out.LastWords, "(engine: "+seen.State.Error+")")
+	}
+	return out, nil
+}
+
+func (r *Runtime) remove(ctx context.Context, id string) error {
+	err := r.engine.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	if err == nil || errdefs.IsNotFound(err) {
+		return nil
+	}
+	if errdefs.IsConflict(err) {
+		// Another removal is in progress; it is over when the container is no longer found.
+		gone, failed := r.engine.ContainerWait(ctx, id, container.WaitConditionRemoved)
+		select {
+		case <-gone:
+			return nil
+		case waitErr := <-failed:
+			if errdefs.IsNotFound(waitErr) {
+				return nil
+			}
+		case <-ctx.Done():
+		}
+	}
+	return fmt.Errorf("removing container %.12s: %w", id, err)
+}
+
+// explain turns the engine's refusals that a user can do something about into words.
+func explain(err error, spec runtime.Spec) error {
+	switch {
+	case errdefs.IsNotFound(err):
+		return raylink.Errorf(raylink.CodeNotFound, "image %s is not on this machine", spec.Image).WithHint("run `make image`, or docker pull %s", spec.Image)
+	case errdefs.IsConflict(err):
+		return raylink.Errorf(raylink.CodeConflict, "a container named %s exists which this machine did not make: %v", Name(spec.Lease), err).
+			WithHint("look at it with docker inspect %s; remove it if it is yours", Name(spec.Lease))
+	}
+	return err
+}
