@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"raylink/raylink"
 	"raylink/raylink/ray"
 	"raylink/raylink/wire"
@@ -50,6 +52,19 @@ func (f files) open() error {
 		}
 	}
 	return nil
+}
+
+// lock keeps a second agent out of the directory. It ends with the process, however that ends.
+func (f files) lock() (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(f.root, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the agent's directory: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, raylink.Errorf(raylink.CodeConflict, "another agent works in %s", f.root).WithHint("end it, or give this one another --data")
+	}
+	return func() { file.Close() }, nil
 }
 
 // prepare writes all that the container finds at /raylink. It may be done again as long as Ray does not run.

@@ -16,6 +16,7 @@ import (
 
 	"raylink/raylink"
 	"raylink/raylink/overlay"
+	"raylink/raylink/overlay/wireguard"
 	"raylink/supplier/dataplane"
 	"raylink/supplier/runtime"
 )
@@ -88,17 +89,17 @@ func (p *processPlanes) List(context.Context) ([]raylink.LeaseID, error) {
 // Stop asks the data plane to end, and kills it when it does not. Who it is, the kernel says: whoever listens on its socket.
 func (p *processPlanes) Stop(ctx context.Context, lease raylink.LeaseID) error {
 	process, err := listener(ctx, p.socket(lease))
+	if errors.Is(gone(err), runtime.ErrNoPlane) {
+		return p.tidy(lease)
+	}
 	if err != nil {
-		if errors.Is(gone(err), runtime.ErrNoPlane) {
-			return nil
-		}
 		return err
 	}
 	defer unix.Close(process)
 	closing, cancel := context.WithTimeout(ctx, closeWithin)
 	defer cancel()
 	if err := dataplane.Connect(p.socket(lease)).Close(closing); err == nil && ended(process, closeWithin) {
-		return nil
+		return p.tidy(lease)
 	}
 	p.log.Warn("a data plane does not end when told to; killing it", "lease", lease)
 	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
@@ -107,7 +108,12 @@ func (p *processPlanes) Stop(ctx context.Context, lease raylink.LeaseID) error {
 	if !ended(process, killWithin) {
 		return fmt.Errorf("the data plane of %s outlives SIGKILL", lease)
 	}
-	return nil
+	return p.tidy(lease)
+}
+
+// tidy removes the sockets that a data plane leaves behind when it is killed. Nobody but this agent starts another of the lease.
+func (p *processPlanes) tidy(lease raylink.LeaseID) error {
+	return errors.Join(removeFile(p.socket(lease)), removeFile(p.socket(lease)+".lock"), wireguard.RemoveSocket(overlay.DeviceName(string(lease))))
 }
 
 // listener is a handle (pidfd) on the process that listens on a unix socket.

@@ -111,8 +111,9 @@ func weather(t *testing.T, seed uint64) {
 	}
 }
 
+const ahead = 365 * 24 * time.Hour // is what a wrong clock is
+
 func TestWrongClock(t *testing.T) {
-	ahead := 365 * 24 * time.Hour
 	skewed := func(id string, by time.Duration) func(string, *Config) {
 		return func(node string, c *Config) {
 			if node == id {
@@ -155,44 +156,45 @@ func TestWrongClock(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a leader's that jumps", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var mu sync.Mutex
-			jump := time.Duration(0)
-			g := inMemory(t, 3, func(id string, c *Config) {
-				if id == "n1" {
-					c.Now = func() time.Time {
-						mu.Lock()
-						defer mu.Unlock()
-						return time.Now().Add(jump)
-					}
+}
+
+func TestLeadersClockJumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		jump := time.Duration(0)
+		g := inMemory(t, 3, func(id string, c *Config) {
+			if id == "n1" {
+				c.Now = func() time.Time {
+					mu.Lock()
+					defer mu.Unlock()
+					return time.Now().Add(jump)
+				}
+			}
+		})
+		defer g.close()
+		g.propose(g.leader(), line("before"))
+		mu.Lock()
+		jump = ahead
+		mu.Unlock()
+		began := time.Now()
+		_, _, err := g.nodes["n1"].ProposeHere(g.ctx(time.Minute), line("now")) // at once, before any comparison
+		wantCode(t, "proposing with a clock that jumped", err, raylink.CodeUnavailable)
+		g.propose(g.nodes["n1"], line("after"))
+		if id := g.leader().cfg.ID; id == "n1" || time.Since(began) > 10*time.Second {
+			t.Errorf("%s leads after %v", id, time.Since(began))
+		}
+		for _, id := range g.ids {
+			g.nodes[id].Read(func(uint64) {
+				if last := g.books[id].Last; last.After(time.Now()) {
+					t.Errorf("%s has an entry from the future: %v", id, last)
 				}
 			})
-			defer g.close()
-			g.propose(g.leader(), line("before"))
-			mu.Lock()
-			jump = ahead
-			mu.Unlock()
-			began := time.Now()
-			_, _, err := g.nodes["n1"].ProposeHere(g.ctx(time.Minute), line("now")) // at once, before any comparison
-			wantCode(t, "proposing with a clock that jumped", err, raylink.CodeUnavailable)
-			g.propose(g.nodes["n1"], line("after"))
-			if id := g.leader().cfg.ID; id == "n1" || time.Since(began) > 10*time.Second {
-				t.Errorf("%s leads after %v", id, time.Since(began))
-			}
-			for _, id := range g.ids {
-				g.nodes[id].Read(func(uint64) {
-					if last := g.books[id].Last; last.After(time.Now()) {
-						t.Errorf("%s has an entry from the future: %v", id, last)
-					}
-				})
-			}
-			mu.Lock()
-			jump = 0
-			mu.Unlock()
-			g.pause(2 * time.Minute)
-			g.agree(g.propose(g.nodes["n1"], line("healthy")))
-		})
+		}
+		mu.Lock()
+		jump = 0
+		mu.Unlock()
+		g.pause(2 * time.Minute)
+		g.agree(g.propose(g.nodes["n1"], line("healthy")))
 	})
 }
 
@@ -266,6 +268,23 @@ func TestBounds(t *testing.T) {
 			}
 			if index := g.propose(n, line("next")); index != before+1 {
 				t.Errorf("refusals took %d entries", index-before-1)
+			}
+		}
+	})
+}
+
+func TestLeaderChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := inMemory(t, 2, func(_ string, c *Config) {
+			c.Check = func(command json.RawMessage) error { return json.Unmarshal(command, new(string)) }
+		})
+		defer g.close()
+		for _, id := range g.ids {
+			before := g.propose(g.nodes[id], line("x"))
+			_, _, err := g.nodes[id].Propose(g.ctx(time.Minute), line("y"), json.RawMessage(`{"from":"the future"}`))
+			wantCode(t, "a command that the machine does not know", err, raylink.CodeUnsupported)
+			if after := g.propose(g.nodes[id], line("z")); after != before+1 {
+				t.Error("it is in the log")
 			}
 		}
 	})

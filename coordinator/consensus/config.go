@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,9 @@ type Config struct {
 	ClockEvery time.Duration // how often a leader compares its clock with its peers': 5 s
 	ClockLimit time.Duration // how far it may be from their median: 30 s
 
+	// Check lets a leader refuse what its Machine would not understand, before it is in the log for good and halts every node. Nil checks nothing.
+	Check func(command json.RawMessage) error
+
 	Now func() time.Time // the wall clock: time.Now
 	Log *slog.Logger     // default: none
 }
@@ -59,6 +63,9 @@ func (c *Config) defaults() error {
 	fill(&c.LeaderWait, 10*time.Second)
 	fill(&c.ClockEvery, 5*time.Second)
 	fill(&c.ClockLimit, 30*time.Second)
+	if c.Check == nil {
+		c.Check = func(json.RawMessage) error { return nil }
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

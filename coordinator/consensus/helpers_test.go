@@ -138,6 +138,15 @@ func (g *group) begin() {
 			}
 		}
 	}
+	// A node that has not heard of the newest member yet would refuse it its vote, should the leader vanish at this very moment.
+	for _, id := range g.ids {
+		for tries := 0; len(g.nodes[id].Members()) < len(g.ids); tries++ {
+			if tries == 1000 {
+				g.t.Fatal(id, "does not learn who the members are")
+			}
+			g.pause(10 * time.Millisecond)
+		}
+	}
 }
 
 func (g *group) open(id string, bootstrap bool) *Node {

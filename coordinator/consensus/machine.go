@@ -113,7 +113,7 @@ func (f *replica) Restore(source io.ReadCloser) error {
 	if err := f.machine.Load(r); err != nil {
 		return f.stop(fmt.Errorf("loading the snapshot of index %d: %w", index, err))
 	}
-	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+	if rest, err := io.ReadAll(io.LimitReader(r, 512)); err != nil || len(bytes.TrimSpace(rest)) > 0 {
 		return f.stop(fmt.Errorf("loading the snapshot of index %d: something follows it", index))
 	}
 	f.restored = index

@@ -153,7 +153,8 @@ func (n *Node) Restored() uint64 {
 	return n.replica.restored
 }
 
-// Read runs f while nothing is applied, with the index that the machine stands at. f must not keep what it sees nor call Propose, and must be short.
+// Read runs f while nothing is applied, with the index that the machine stands at. f must be short, keep
+// nothing of what it sees, and call no method of the node.
 func (n *Node) Read(f func(index uint64)) {
 	n.replica.mu.RLock()
 	defer n.replica.mu.RUnlock()

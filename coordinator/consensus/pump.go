@@ -108,6 +108,12 @@ func (n *Node) propose(ctx context.Context, commands []json.RawMessage) (outcome
 	if err := n.mayLead(); err != nil {
 		return outcome{}, err
 	}
+	for _, command := range commands {
+		if err := n.cfg.Check(command); err != nil {
+			return outcome{}, raylink.Errorf(raylink.CodeUnsupported, "the leader does not know this command: %v", err).
+				WithHint("run the same version on every coordinator")
+		}
+	}
 	p := &proposal{ctx: ctx, commands: commands, bytes: size(commands), done: make(chan outcome, 1)}
 	select {
 	case n.queue <- p:

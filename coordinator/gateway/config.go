@@ -31,7 +31,7 @@ type Config struct {
 	Name      string     `flag:"name" help:"name of this gateway, for people; by default the host's"`
 	Data      string     `flag:"data" default:"/var/lib/raylink/gateway" help:"directory of its identity and of minutes not settled yet"`
 	Join      string     `flag:"join" help:"API of any coordinator, https://host:port; only needed once"`
-	TokenFile string     `flag:"token-file" help:"file with a join token of kind gateway; only needed once"`
+	TokenFile string     `flag:"join-token-file" help:"file with a join token of kind gateway; only needed once"`
 	Listen    string     `flag:"listen" default:":8443" help:"address that users reach"`
 	PublicURL string     `flag:"public-url" help:"the same as users see it: the endpoints' URLs begin with it; by default https:// and the address listened on"`
 	PlainHTTP bool       `flag:"plain-http" help:"serve without TLS; on a loopback address only"`

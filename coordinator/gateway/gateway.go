@@ -68,7 +68,7 @@ type cluster struct {
 	id        raylink.ClusterID
 	key       overlay.PrivateKey
 	signature string
-	transport *http.Transport
+	transport *endpoint.Transport
 	stop      context.CancelFunc
 	watched   chan struct{} // closed when nobody looks any more
 
@@ -77,6 +77,7 @@ type cluster struct {
 	net    Net // nil while joining did not work
 	headUp bool
 	nodes  []wire.RayNode
+	missed time.Time // since when no assignment names it; zero while one does
 }
 
 // New makes a gateway and reads what its predecessor left in the file of minutes.
@@ -134,23 +135,40 @@ func (g *Gateway) apply(ctx context.Context, a wire.GatewayAssignment) {
 		if c == nil {
 			c = g.open(ctx, order)
 		}
-		c.order = order
+		c.order, c.missed = order, time.Time{}
 		g.mesh(c)
 		g.book.Follow(order.Cluster, order.Nodes)
 	}
 	for id, c := range g.clusters {
-		if !assigned[id] {
-			delete(g.clusters, id)
-			gone = append(gone, c)
+		if !assigned[id] && c.missed.IsZero() {
+			c.missed = time.Now()
 		}
 	}
-	g.book.Forget(func(id raylink.ClusterID) bool { return assigned[id] })
+	g.book.Forget(time.Now(), func(id raylink.ClusterID) bool { return assigned[id] })
 	g.dirty = true
 	g.mu.Unlock()
 	for _, c := range gone {
 		g.close(c)
 	}
+	g.sweep()
 	g.poke()
+}
+
+// sweep ends clusters that are no longer assigned: at once when their end was announced, otherwise after a while, because a coordinator
+// that was away and has not caught up yet does not know of a cluster whose streams are running.
+func (g *Gateway) sweep() {
+	var gone []*cluster
+	g.mu.Lock()
+	for id, c := range g.clusters {
+		if !c.missed.IsZero() && (c.order.Phase == raylink.PhaseEnding || time.Since(c.missed) > missedFor) {
+			delete(g.clusters, id)
+			gone = append(gone, c)
+		}
+	}
+	g.mu.Unlock()
+	for _, c := range gone {
+		g.close(c)
+	}
 }
 
 // open begins to serve a cluster. The lock is held.
@@ -165,12 +183,9 @@ func (g *Gateway) open(ctx context.Context, order wire.ClusterRoute) *cluster {
 		id: order.Cluster, key: key, order: order, stop: stop, watched: make(chan struct{}),
 		signature: identity.Sign(g.o.Key, identity.OverlayKeyBytes(string(order.Cluster), public)),
 	}
-	c.transport = &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return g.dial(ctx, c, network, address)
-		},
-		DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 256 << 10,
-	}
+	c.transport = endpoint.NewTransport(func(ctx context.Context, network, address string) (net.Conn, error) {
+		return g.dial(ctx, c, network, address)
+	}, nil)
 	g.clusters[order.Cluster] = c
 	go g.watch(ctx, c)
 	return c

@@ -21,6 +21,8 @@ import (
 const (
 	reportPace  = 2 * time.Second
 	reportTime  = 5 * time.Second
+	keepPace    = 4 * time.Second  // between two writings of the minutes' file
+	missedFor   = 30 * time.Second // how long a cluster is served that an assignment suddenly leaves out
 	sourceFor   = 30 * time.Second // how long the address towards the coordinators is taken to stay
 	bookLimit   = 256 << 20        // bytes
 	minReportIn = 200 * time.Millisecond
@@ -33,8 +35,13 @@ func (g *Gateway) report(ctx context.Context) {
 	var address netip.Addr
 	var found time.Time
 	failing := false
+	var kept time.Time
 	for {
-		g.keep()
+		g.sweep()
+		if time.Since(kept) > keepPace {
+			g.keep()
+			kept = time.Now()
+		}
 		if time.Since(found) > sourceFor || !address.IsValid() {
 			g.mu.Lock()
 			coordinators := g.coordinators

@@ -156,9 +156,7 @@ func (g *Gateway) note(c *cluster, order wire.ClusterRoute, s sight) {
 		if nodes[i].Alive && s.agents[n.Address] {
 			alive = nodes[i].RayNode
 		}
-		before := len(g.book.Records(c.id))
-		g.book.Look(n.Lease, now, alive, g.sign)
-		if len(g.book.Records(c.id)) != before {
+		if g.book.Look(n.Lease, now, alive, g.sign) {
 			g.poke()
 		}
 		g.dirty = true

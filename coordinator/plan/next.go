@@ -181,7 +181,7 @@ func gatewayFacts(s *state.State, seen Seen, now time.Time, c *state.Cluster) []
 func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
 	switch c.Phase {
 	case raylink.PhaseReady:
-		return funds(s, c)
+		return keep(s, c)
 	case raylink.PhaseEnding:
 		if s.Closable(c) {
 			return []state.Command{&state.CloseCluster{ID: c.ID}}
@@ -273,19 +273,26 @@ func missing(seen Seen, now time.Time, c *state.Cluster, leases []*state.Lease) 
 	return list
 }
 
-func funds(s *state.State, c *state.Cluster) []state.Command {
+// keep looks after a ready cluster: it ends without money or without its head, and warns before.
+func keep(s *state.State, c *state.Cluster) []state.Command {
+	var warnings []string
+	for _, l := range s.ClusterLeases(c.ID) {
+		if l.Failure == nil {
+			continue
+		}
+		if l.Role == raylink.NodeHead {
+			return fail(c, *l.Failure)
+		}
+		warnings = append(warnings, fmt.Sprintf("%s on machine %s is lost and not charged: %s", l.Node, l.Machine, l.Failure.Reason))
+	}
 	left, perMinute := s.Runway(c)
-	if perMinute == 0 {
-		return nil
-	}
-	warning := ""
 	switch {
-	case left < 1:
+	case perMinute > 0 && left < 1:
 		return []state.Command{&state.EndCluster{ID: c.ID, Reason: "the balance is used up"}}
-	case left <= WarnRunway:
-		warning = fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway)
+	case perMinute > 0 && left <= WarnRunway:
+		warnings = append(warnings, fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway))
 	}
-	if warning != c.Warning {
+	if warning := strings.Join(warnings, "; "); warning != c.Warning {
 		return []state.Command{&state.WarnCluster{ID: c.ID, Warning: warning}}
 	}
 	return nil

@@ -57,11 +57,14 @@ const MaxName = 64
 
 // CheckName refuses names that are empty, long, or hold anything but printable characters.
 func CheckName(what, name string) error {
-	bad := strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar })
-	if name == "" || len(name) > MaxName || bad || strings.TrimSpace(name) != name {
+	if name == "" || len(name) > MaxName || !printable(name) || strings.TrimSpace(name) != name {
 		return raylink.Errorf(raylink.CodeInvalid, "%s must be 1 to %d bytes of printable characters", what, MaxName)
 	}
 	return nil
+}
+
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar })
 }
 
 func checkHash(hash string) error {
@@ -139,7 +142,7 @@ func (c *IssueToken) apply(s *State) (any, error) {
 	return c.ID, nil
 }
 
-// RevokeToken ends an access token, or an unused join token, for good.
+// RevokeToken ends an access token for good.
 type RevokeToken struct {
 	ID raylink.TokenID `json:"id"`
 }
@@ -190,7 +193,11 @@ func (c *IssueJoinToken) apply(s *State) (any, error) {
 	if c.TTL <= 0 || c.TTL > maxJoinTTL {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "a join token lives for at most %s", maxJoinTTL)
 	}
-	if _, ok := s.JoinTokens[c.ID]; ok || !raylink.ValidID(string(c.ID), "tok") {
+	taken := false // two of one hash would make it a matter of chance which one is used up
+	for _, t := range s.JoinTokens {
+		taken = taken || t.Hash == c.Hash
+	}
+	if _, ok := s.JoinTokens[c.ID]; ok || taken || !raylink.ValidID(string(c.ID), "tok") {
 		return nil, raylink.Errorf(raylink.CodeConflict, "the token id %q cannot be used", c.ID)
 	}
 	s.JoinTokens[c.ID] = &JoinToken{ID: c.ID, Kind: c.Kind, Account: c.Account, Hash: c.Hash, CreatedAt: s.Now, ExpiresAt: s.Now.Add(c.TTL)}

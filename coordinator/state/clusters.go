@@ -61,7 +61,7 @@ type CreateCluster struct {
 	ID     raylink.ClusterID `json:"id"`
 	Owner  raylink.AccountID `json:"owner"`
 	Quote  raylink.QuoteID   `json:"quote"`
-	Leases []raylink.LeaseID `json:"leases"` // minted, one for each node of the quote
+	Leases []raylink.LeaseID `json:"leases"` // minted, at least one for each node of the quote; the first ones are used
 }
 
 func (*CreateCluster) kind() string { return "cluster.create" }
@@ -87,7 +87,7 @@ func (c *CreateCluster) apply(s *State) (any, error) {
 	}
 	q.Accepted = c.ID
 	s.Clusters[c.ID] = &Cluster{ID: c.ID, Owner: c.Owner, Spec: q.Spec, Image: q.Image, Quote: q.ID, Phase: raylink.PhasePlaced,
-		Stages: []StageTime{{raylink.PhasePlaced, s.Now}}, Subnet: subnet, Generation: 1, Leases: slices.Clone(c.Leases),
+		Stages: []StageTime{{raylink.PhasePlaced, s.Now}}, Subnet: subnet, Generation: 1, Leases: slices.Clone(c.Leases[:len(q.Nodes)]),
 		BalanceBefore: before, CreatedAt: s.Now}
 	for i, n := range q.Nodes {
 		s.openLease(c.ID, c.Leases[i], n, overlayAddress(subnet, i))
@@ -106,7 +106,7 @@ func (c *CreateCluster) check(s *State) (*Quote, error) {
 	if !s.Now.Before(q.ExpiresAt) {
 		return nil, raylink.Errorf(raylink.CodeConflict, "the quote %s expired at %s", q.ID, q.ExpiresAt.Format(time.RFC3339)).WithHint("ask for a new one")
 	}
-	if _, ok := s.Clusters[c.ID]; ok || !raylink.ValidID(string(c.ID), "c") || len(c.Leases) != len(q.Nodes) {
+	if _, ok := s.Clusters[c.ID]; ok || !raylink.ValidID(string(c.ID), "c") || len(c.Leases) < len(q.Nodes) {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "the ids of the cluster and its leases cannot be used")
 	}
 	for i, id := range c.Leases {

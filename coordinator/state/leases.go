@@ -13,6 +13,7 @@ type Lease struct {
 	ID        raylink.LeaseID
 	Cluster   raylink.ClusterID
 	Machine   raylink.MachineID
+	Supplier  raylink.AccountID // the machine's owner when the lease began, who earns all of it
 	Node      string
 	Role      raylink.NodeRole
 	Group     string
@@ -47,7 +48,7 @@ func (l *Lease) Due(now time.Time, ending *time.Time) int64 {
 }
 
 func (s *State) openLease(cluster raylink.ClusterID, id raylink.LeaseID, n QuoteNode, addr netip.Addr) {
-	s.Leases[id] = &Lease{ID: id, Cluster: cluster, Machine: n.Machine, Node: n.Node, Role: n.Role, Group: n.Group, Resources: n.Resources,
+	s.Leases[id] = &Lease{ID: id, Cluster: cluster, Machine: n.Machine, Supplier: s.Machines[n.Machine].Owner, Node: n.Node, Role: n.Role, Group: n.Group, Resources: n.Resources,
 		Address: addr, Meter: meter.Lease{Rate: n.Rate, FeeBasisPoints: FeeBasisPoints}}
 	s.occupy(n.Machine, id)
 }

@@ -52,6 +52,7 @@ const (
 	maxGPUs   = 64 * raylink.Unit
 	maxRate   = 10_000_000_000 // 10,000 USD/h
 	maxLabels = 64
+	maxLabel  = 128 // bytes of a label's name or value, an accelerator's or custom resource's name
 )
 
 // CheckOffer refuses what no machine can mean.
@@ -71,14 +72,18 @@ func CheckOffer(o raylink.Offer) error {
 	case len(o.Labels) > maxLabels || len(r.Custom) > maxLabels:
 		return raylink.Errorf(raylink.CodeInvalid, "an offer has at most %d labels and %d custom resources", maxLabels, maxLabels)
 	}
+	word := func(text string) bool { return len(text) <= maxLabel && printable(text) }
+	if !word(o.Accelerator) {
+		return raylink.Errorf(raylink.CodeInvalid, "an accelerator's name has at most %d bytes of printable characters", maxLabel)
+	}
 	for k, v := range o.Labels {
-		if len(k) > 128 || len(v) > 128 || k == "" {
-			return raylink.Errorf(raylink.CodeInvalid, "a label's name and value have at most 128 bytes")
+		if !word(k) || !word(v) || k == "" {
+			return raylink.Errorf(raylink.CodeInvalid, "a label's name and value have at most %d bytes of printable characters", maxLabel)
 		}
 	}
 	for k, v := range r.Custom {
-		if len(k) > 128 || k == "" || v <= 0 {
-			return raylink.Errorf(raylink.CodeInvalid, "a custom resource has a name of at most 128 bytes and a positive quantity")
+		if !word(k) || k == "" || v <= 0 {
+			return raylink.Errorf(raylink.CodeInvalid, "a custom resource has a name of at most %d bytes and a positive quantity", maxLabel)
 		}
 	}
 	return nil
@@ -214,11 +219,14 @@ func (c *JoinGateway) apply(s *State) (any, error) {
 	return c.ID, nil
 }
 
+// maxAddress is the longest URL or host:port, in bytes.
+const maxAddress = 512
+
 // CheckURL refuses what is not a plain http(s) base.
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > 512 {
-		return raylink.Errorf(raylink.CodeInvalid, "%q is no http(s) address", text).WithHint("give it as https://host:port")
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > maxAddress || !printable(text) {
+		return raylink.Errorf(raylink.CodeInvalid, "%.100q is no http(s) address", text).WithHint("give it as https://host:port")
 	}
 	return nil
 }
@@ -254,8 +262,11 @@ type JoinMember struct {
 func (*JoinMember) kind() string { return "member.join" }
 
 func (c *JoinMember) apply(s *State) (any, error) {
-	if err := CheckName("the coordinator's id", c.ID); err != nil {
-		return nil, err
+	if !(identity.Principal{Kind: identity.Coordinator, ID: c.ID}).Valid() {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "the coordinator's id must be 1 to 63 of a-z, 0-9 and -, as in a host name")
+	}
+	if c.Raft == "" || len(c.Raft) > maxAddress || !printable(c.Raft) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "the coordinator's Raft address must be host:port, at most %d bytes", maxAddress)
 	}
 	if err := CheckURL(c.API); err != nil {
 		return nil, err

@@ -51,12 +51,13 @@ func (c *SettleMinutes) apply(s *State) (any, error) {
 			continue
 		}
 		charged, err := s.settle(l, m)
-		if err != nil {
-			return nil, err
-		}
-		if charged {
+		switch {
+		case err != nil: // arithmetic that cannot be done; the minutes before stand, so this is no refusal of them
+			done.Skipped++
+			continue
+		case charged:
 			done.Charged++
-		} else {
+		default:
 			done.Waived++
 		}
 		if !touched[l.Cluster] {
@@ -65,7 +66,9 @@ func (c *SettleMinutes) apply(s *State) (any, error) {
 		}
 	}
 	for _, id := range order {
-		s.refill(s.Clusters[id])
+		if c := s.Clusters[id]; c.Phase == raylink.PhaseReady {
+			s.refill(c)
+		}
 	}
 	return done, nil
 }
@@ -83,12 +86,15 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 		if err != nil {
 			return false, refusal(err)
 		}
-		supplier := ledger.Supplier(string(s.Machines[l.Machine].Owner))
+		supplier := ledger.Supplier(string(l.Supplier))
 		moves, err := ledger.MinutePostings(ledger.Hold(string(c.ID)), supplier, use, fee)
 		if err != nil {
 			return false, refusal(err)
 		}
 		_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, note)
+		if errors.Is(err, ledger.ErrInsufficient) && s.refill(c) { // many minutes at once, after a time without a leader
+			_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, note)
+		}
 		if err == nil {
 			l.Meter = next
 			return true, nil
@@ -99,17 +105,24 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 		reason = meter.ReasonUnfunded
 	}
 	note.Reason = reason
-	if err := l.Meter.Waive(m.Ordinal); err != nil {
+	next := l.Meter
+	if err := next.Waive(m.Ordinal); err != nil {
 		return false, refusal(err)
 	}
 	if _, err := s.Ledger.Post(s.Now, meter.KindWaived, ref, nil, note); err != nil {
 		return false, refusal(err)
 	}
+	l.Meter = next
 	return false, nil
 }
 
+// plausible bounds what a signature alone does not: a minute has 60 seconds, and the note that carries the word has a limit.
+func plausible(seconds int, rayNode string) bool {
+	return seconds >= 0 && seconds <= meter.SecondsPerMinute && len(rayNode) <= MaxName
+}
+
 func (s *State) genuineEvidence(l *Lease, m SettleMinute) *meter.Evidence {
-	if m.Agent == nil || m.Agent.Machine != string(l.Machine) {
+	if m.Agent == nil || m.Agent.Machine != string(l.Machine) || !plausible(m.Agent.Seconds, m.Agent.RayNode) {
 		return nil
 	}
 	key, ok := identity.DecodeKey(s.Machines[l.Machine].PublicKey)
@@ -120,7 +133,7 @@ func (s *State) genuineEvidence(l *Lease, m SettleMinute) *meter.Evidence {
 }
 
 func (s *State) genuineConfirmation(l *Lease, m SettleMinute) *meter.Confirmation {
-	if m.Gateway == nil {
+	if m.Gateway == nil || !plausible(m.Gateway.Seconds, m.Gateway.RayNode) {
 		return nil
 	}
 	gateway, ok := s.Gateways[raylink.GatewayID(m.Gateway.Gateway)]
@@ -134,23 +147,21 @@ func (s *State) genuineConfirmation(l *Lease, m SettleMinute) *meter.Confirmatio
 	return m.Gateway
 }
 
-// refill sets aside the next hour of a cluster again, as far as the owner's balance goes.
-func (s *State) refill(c *Cluster) {
-	if c.Phase != raylink.PhaseReady {
-		return
-	}
+// refill sets aside the next hour of a cluster again, as far as the owner's balance goes, and says whether anything was.
+func (s *State) refill(c *Cluster) bool {
 	_, perMinute := s.Runway(c)
 	hold := ledger.Hold(string(c.ID))
 	free := s.Ledger.Balance(ledger.Tenant(string(c.Owner)), money.USD)
 	missing := min(HoldMinutes*perMinute-s.Ledger.Balance(hold, money.USD), free)
 	if missing <= 0 {
-		return
+		return false
 	}
 	seq, _ := s.Ledger.Head()
 	moves, err := ledger.Move(ledger.Tenant(string(c.Owner)), ledger.Posting{Account: hold, Amount: money.MicroUSD(missing)})
 	if err != nil {
-		return
+		return false
 	}
 	// The journal's own number makes the reference unique; a refusal leaves the hold as it is, and the runway shows it.
-	_, _ = s.Ledger.Post(s.Now, "hold.refill", fmt.Sprintf("%s/%d", c.ID, seq+1), moves, nil)
+	_, err = s.Ledger.Post(s.Now, "hold.refill", fmt.Sprintf("%s/%d", c.ID, seq+1), moves, nil)
+	return err == nil
 }

@@ -93,6 +93,9 @@ func (c *MakeQuote) apply(s *State) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if r := n.Resources; min(r.CPU, r.Memory, r.GPU) < 0 || r.CPU > maxCores || r.Memory > maxMemory || r.GPU > maxGPUs {
+			return nil, raylink.Errorf(raylink.CodeInvalid, "node %s asks for what no machine can have", n.Node)
+		}
 		rate, err := RateOf(m.Offer, n.Resources)
 		if err != nil || rate != n.Rate {
 			return nil, raylink.Errorf(raylink.CodeConflict, "the price of machine %s has changed meanwhile", n.Machine).WithHint("ask for a new quote")
@@ -174,7 +177,7 @@ func (s *State) Sweepable(now time.Time) bool {
 func refusal(err error) error {
 	var short *ledger.InsufficientError
 	if errors.As(err, &short) {
-		return raylink.Errorf(raylink.CodeFunds, "%s has %s, and %s is needed", short.Account, short.Has, short.Needed).
+		return raylink.Errorf(raylink.CodeFunds, "the balance is %s, and %s is needed", short.Has, short.Needed).
 			WithHint("top up the balance, or ask the admin for a grant")
 	}
 	return raylink.Errorf(raylink.CodeInvalid, "%v", err)

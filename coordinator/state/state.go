@@ -39,6 +39,10 @@ type State struct {
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
 }
 
+// lastYear is the last year that an entry's time may move the clock to. Later ones, with what is added to them, leave the range of the
+// journal (2262) and of JSON (9999).
+const lastYear = 2199
+
 // New makes the empty state.
 func New() *State {
 	s := &State{
@@ -74,7 +78,7 @@ func (s *State) Apply(index uint64, at time.Time, commands []json.RawMessage) []
 		}
 		list[i] = decoded{env, cmd}
 	}
-	if at.After(s.Now) {
+	if at.After(s.Now) && at.Year() <= lastYear {
 		s.Now = at.UTC()
 	}
 	s.Index = index
@@ -112,6 +116,10 @@ func (s *State) Load(r io.Reader) error {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(fresh); err != nil {
 		return fmt.Errorf("reading a snapshot: %w", err)
+	}
+	// To the very end: the decoder stops at the last brace, and whoever looks for a rest behind it must not find the line's end.
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("reading a snapshot: something follows it")
 	}
 	fresh.derive()
 	*s = *fresh

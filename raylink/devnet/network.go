@@ -285,7 +285,7 @@ func (n *Network) startGateways(ctx context.Context) error {
 			return err
 		}
 		url := "http://localhost:" + strconv.Itoa(port)
-		if err := n.spawn(name, "gateway", "--name", name, "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i)], "--token-file", token,
+		if err := n.spawn(name, "gateway", "--name", name, "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i)], "--join-token-file", token,
 			"--listen", "127.0.0.1:"+strconv.Itoa(port), "--public-url", url, "--plain-http"); err != nil {
 			return err
 		}

@@ -104,3 +104,13 @@ func (p *process) tail() string {
 }
 
 func logFile(dir, name string) string { return filepath.Join(dir, "log", name+".log") }
+
+// pid is the process's number, 0 if it does not run.
+func (p *process) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}

@@ -16,7 +16,7 @@ import (
 func agentName(i int) string { return "agent-" + supplierName(i) }
 
 // prices per core and hour that the suppliers ask, in turn.
-func price(i int) string { return []string{"0.040000", "0.036000", "0.045000"}[i%3] + " USD/h" }
+func price(i int) string { return []string{"0.040", "0.036", "0.045"}[i%3] }
 
 func (n *Network) startSuppliers(ctx context.Context) error {
 	for i := range n.cfg.Suppliers {
@@ -26,7 +26,7 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 			return err
 		}
 		if err := n.spawn(name, "supplier", "--name", "box-of-"+supplierName(i), "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i%n.cfg.Coordinators)],
-			"--token-file", token, "--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--cpu-hour", price(i)); err != nil {
+			"--join-token-file", token, "--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--price-cpu-hour", price(i)); err != nil {
 			return err
 		}
 	}

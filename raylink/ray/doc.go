@@ -71,8 +71,8 @@ func DashboardURL(head netip.Addr) string {
 }
 
 // ObjectStoreBytes is the object store's size on a node with so much memory when the user names none: 30 %, as Ray itself takes, said aloud
-// because Ray would measure the memory that happens to be free when it starts.
-func ObjectStoreBytes(memory int64) int64 { return max(minimumObjects, memory/10*3) }
+// because Ray would measure the memory that happens to be free when it starts. Whole MiB, so that it fits into a /dev/shm of 30 % too.
+func ObjectStoreBytes(memory int64) int64 { return max(minimumObjects, memory/10*3>>20<<20) }
 
 // maxObjectStore is the largest object store that a user may ask for on a node with so much memory.
 func maxObjectStore(memory int64) int64 { return minimumObjects + memory/2 }

@@ -248,6 +248,21 @@ func TestAnswersOfRealRay(t *testing.T) {
 	}
 }
 
+// TestHeadThatWasStartedAgain: the old head stays in the list, dead, at the same address; the lease is in the labels.
+func TestHeadThatWasStartedAgain(t *testing.T) {
+	nodes, err := Nodes(read(t, "nodes-restarted.json"))
+	if err != nil || len(nodes) != 3 {
+		t.Fatal(nodes, err)
+	}
+	dead, left, again := nodes[0], nodes[1], nodes[2]
+	if dead.Alive || !dead.Head || !strings.Contains(dead.Reason, "heartbeats") || !again.Alive || again.Address != dead.Address || again.ID == dead.ID {
+		t.Errorf("%+v\n%+v", dead, again)
+	}
+	if again.Lease() != head().Lease || left.Lease() != worker().Lease || left.Head || left.Labels["side"] != "left" {
+		t.Errorf("%+v", left)
+	}
+}
+
 func TestAnswersThatAreNone(t *testing.T) {
 	if (JobView{Status: "RUNNING"}).Terminal() || (JobView{Status: "PENDING"}).Terminal() {
 		t.Error("a running job is not over")

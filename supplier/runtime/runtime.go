@@ -54,8 +54,7 @@ type Instance struct {
 
 // Limits that every container has.
 const (
-	PidsLimit      = 4096   // Ray's own threads on a node of 64 cores stay below 3,000
-	FilesLimit     = 65_536 // what Ray asks for
+	PidsLimit      = 4096 // Ray's own threads on a node of 64 cores stay below 3,000
 	LastWordsLines = 20
 	UserID         = 1000 // of the tenant's processes; owns what they write
 )

@@ -266,7 +266,7 @@ func TestOtherWebSocketsPass(t *testing.T) {
 
 func TestLocal(t *testing.T) {
 	g := newRig(t)
-	transport := &http.Transport{DisableCompression: true}
+	transport := endpoint.NewTransport(new(net.Dialer).DialContext, nil)
 	t.Cleanup(transport.CloseIdleConnections)
 	routes := &routes{}
 	routes.set("", func(r *endpoint.Route) {

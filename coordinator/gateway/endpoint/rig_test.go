@@ -83,7 +83,7 @@ func newRig(t *testing.T) *rig {
 	listener := listen(t)
 	g.head.Start(listener)
 	t.Cleanup(g.head.Kill)
-	transport := &http.Transport{DisableCompression: true}
+	transport := endpoint.NewTransport(new(net.Dialer).DialContext, nil)
 	t.Cleanup(transport.CloseIdleConnections)
 	g.routes.set(clusterA, func(r *endpoint.Route) {
 		*r = endpoint.Route{

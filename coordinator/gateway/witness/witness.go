@@ -16,6 +16,8 @@ const (
 	Interval = 5 * time.Second
 	// maxCredit is the most that one successful look says about the time before it: a look may be late, not absent.
 	maxCredit = 2 * Interval
+	// forgetAfter is how long the pages of a cluster are kept that nobody names any more.
+	forgetAfter = 10 * time.Minute
 	// maxRecords bounds what is kept of one lease while nothing is settled: three days of minutes.
 	maxRecords = 3 * 24 * 60
 )
@@ -59,17 +61,18 @@ func (b *Book) Follow(cluster raylink.ClusterID, nodes []wire.RouteNode) {
 	maps.DeleteFunc(b.Pages, func(id raylink.LeaseID, p *Page) bool { return p.Cluster == cluster && !there[id] })
 }
 
-// Forget drops the clusters that the coordinators name no more: nothing of them is left to settle.
-func (b *Book) Forget(served func(raylink.ClusterID) bool) {
-	maps.DeleteFunc(b.Pages, func(_ raylink.LeaseID, p *Page) bool { return !served(p.Cluster) })
+// Forget drops the clusters that the coordinators have not named for a while: nothing of them is left to settle. It is not done at once,
+// because a coordinator that has just come back may not know of them yet.
+func (b *Book) Forget(now time.Time, served func(raylink.ClusterID) bool) {
+	maps.DeleteFunc(b.Pages, func(_ raylink.LeaseID, p *Page) bool { return !served(p.Cluster) && now.Sub(p.Looked) > forgetAfter })
 }
 
 // Look notes one look at a lease. rayNode is Ray's id of the node if it answered and is alive in Ray's view, else empty: a success
-// counts for the time since the look before it. Minutes that are over are signed and kept.
-func (b *Book) Look(lease raylink.LeaseID, now time.Time, rayNode string, sign func(wire.MinuteRecord) string) {
+// counts for the time since the look before it. Minutes that are over are signed and kept; it says whether there was one.
+func (b *Book) Look(lease raylink.LeaseID, now time.Time, rayNode string, sign func(wire.MinuteRecord) string) (recorded bool) {
 	p := b.Pages[lease]
 	if p == nil || now.Before(p.Ready) || now.Before(p.Looked) {
-		return
+		return false
 	}
 	from := p.begin(now)
 	p.Looked = now
@@ -88,8 +91,9 @@ func (b *Book) Look(lease raylink.LeaseID, now time.Time, rayNode string, sign f
 		}
 		if now.Before(end) {
 			p.Seen = true
-			return
+			return recorded
 		}
+		recorded = recorded || p.Seen
 		p.over(lease, sign)
 	}
 }

@@ -133,7 +133,9 @@ func TestSettledRecordsGo(t *testing.T) {
 		t.Errorf("left: %+v", r)
 	}
 	c.follow(2)
-	c.book.Forget(func(raylink.ClusterID) bool { return false })
+	c.book.Forget(c.now.Add(time.Minute), func(raylink.ClusterID) bool { return false })
+	c.want(60)
+	c.book.Forget(c.now.Add(time.Hour), func(raylink.ClusterID) bool { return false })
 	c.want()
 	c.book.Follow(cluster, []wire.RouteNode{{Lease: lease}})
 	c.looks(12, 5*time.Second, node)

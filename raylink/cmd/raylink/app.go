@@ -61,7 +61,10 @@ unmodified Ray client. The examples below are a first look.`)
 	root.Example = `  raylink login https://raylink.example.org:7443 --token-file token.txt
   raylink quote -f cluster.yaml
   raylink cluster create -f cluster.yaml
-  raylink bill first-job`
+  raylink bill first-job
+
+A whole network on this machine, to try it:
+  raylink dev`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(a.in)
 	root.SetOut(a.out)

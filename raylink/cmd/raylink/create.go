@@ -78,7 +78,7 @@ func (a *app) create(c *cobra.Command, s *session, file string, yes, show bool) 
 			return wire.Cluster{}, err
 		}
 		if !agreed {
-			return wire.Cluster{}, raylink.Errorf(raylink.CodeForbidden, "not created, nothing spent")
+			return wire.Cluster{}, raylink.Errorf(raylink.CodeInvalid, "not created, nothing spent")
 		}
 	}
 	return s.CreateCluster(c.Context(), wire.CreateRequest{Quote: q.ID})

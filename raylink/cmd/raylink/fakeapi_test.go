@@ -24,7 +24,9 @@ func (f *fake) getBalance(*http.Request) (any, *raylink.Error) {
 	return wire.Balance{Account: "acc-aaaaaaaaaa", Name: "Ann", Free: f.free, Held: money.MicroUSD(0), Earned: money.MicroUSD(0)}, nil
 }
 
-func (f *fake) getMachines(*http.Request) (any, *raylink.Error) { return []wire.Machine{f.machine}, nil }
+func (f *fake) getMachines(*http.Request) (any, *raylink.Error) {
+	return []wire.Machine{f.machine}, nil
+}
 
 func (f *fake) getMachine(r *http.Request) (any, *raylink.Error) {
 	if r.PathValue("id") != string(f.machine.ID) {
@@ -60,7 +62,7 @@ func (f *fake) postCluster(r *http.Request) (any, *raylink.Error) {
 		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd,
 		Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0", Subnet: "10.77.0.0/24", CreatedAt: created,
 		Nodes: []wire.Node{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Role: raylink.NodeHead, Machine: f.machine.ID, Address: "10.77.0.2", Rate: 120_000}}}
-	f.clusters = append(f.clusters, c)
+	f.clusters = []*wire.Cluster{c} // its name and id are always the same
 	return c, nil
 }
 

@@ -43,16 +43,25 @@ type job struct {
 }
 
 func newJobs(s *session, endpoints []string) (*jobs, error) {
-	ca, err := os.ReadFile(s.caFile)
+	pool, err := trusted(s.caFile)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, TLSHandshakeTimeout: 5 * time.Second}
+	return &jobs{http: &http.Client{Transport: transport, Timeout: time.Minute}, endpoints: endpoints, token: s.token}, nil
+}
+
+// trusted is the pool of a CA file: what gateways show a certificate of.
+func trusted(caFile string) (*x509.CertPool, error) {
+	ca, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
-		return nil, raylink.Errorf(raylink.CodeInvalid, "%s holds no certificate", s.caFile).WithHint("`raylink login` fetches it anew")
+		return nil, raylink.Errorf(raylink.CodeInvalid, "%s holds no certificate", caFile).WithHint("`raylink login` fetches it anew")
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, TLSHandshakeTimeout: 5 * time.Second}
-	return &jobs{http: &http.Client{Transport: transport, Timeout: time.Minute}, endpoints: endpoints, token: s.token}, nil
+	return pool, nil
 }
 
 // get is one job.

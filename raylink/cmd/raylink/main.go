@@ -24,9 +24,9 @@ func realMain() int {
 // verbs is everything that raylink can do, under the headings of its help.
 func (a *app) verbs() []heading {
 	return []heading{
-		{"Rent a cluster", []*cobra.Command{a.login(), a.quote(), a.cluster(), a.logs(), a.bill(), a.balance()}},
-		{"Supply machines", []*cobra.Command{a.machine(), a.joinToken(), a.dataplane()}},
-		{"Run a network", []*cobra.Command{a.coordinator(), a.admin(), a.token(), a.journal(), a.verify()}},
+		{"Rent a cluster", []*cobra.Command{a.login(), a.quote(), a.cluster(), a.connect(), a.logs(), a.bill(), a.balance()}},
+		{"Supply machines", []*cobra.Command{a.supplier(), a.machine(), a.joinToken(), a.dataplane()}},
+		{"Run a network", []*cobra.Command{a.dev(), a.coordinator(), a.gateway(), a.admin(), a.token(), a.journal(), a.verify()}},
 		{"About raylink", []*cobra.Command{a.version()}},
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // roleConfig makes flags of a role's Config struct: each field with the tag `flag:"name"` gets one, with the tags help, default and
-// env. A value is taken from the flag, else from the environment (RAYLINK_NAME unless env says otherwise), else from the role's file,
+// env. A value is taken from the flag, else from the environment (RAYLINK_ROLE_NAME unless env says otherwise), else from the role's file,
 // else from default. A field without the tag, or with flag:"-", is not for users.
 type roleConfig struct {
 	role   string
@@ -52,7 +52,7 @@ func bindRole(c *cobra.Command, role string, config any) (*roleConfig, error) {
 		}
 		f := &field{value: s.Field(i), name: name, env: tag.Get("env")}
 		if f.env == "" {
-			f.env = "RAYLINK_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+			f.env = strings.ToUpper(strings.ReplaceAll("RAYLINK_"+role+"_"+name, "-", "_"))
 		}
 		if text := tag.Get("default"); text != "" {
 			if err := f.Set(text); err != nil {

@@ -30,7 +30,7 @@ func TestSettingsComeFromFlagEnvironmentFileDefault(t *testing.T) {
 	if err := os.WriteFile(file, []byte("name: file\nwait: 5s\ncount: 7\nlist: [a, b]\nprice: 1 USD/h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{"RAYLINK_NAME": "env", "RAYLINK_WAIT": "9s", "OTHER": "s"}
+	env := map[string]string{"RAYLINK_ROLE_NAME": "env", "RAYLINK_ROLE_WAIT": "9s", "OTHER": "s"}
 	var got sample
 	c := &cobra.Command{}
 	r, err := bindRole(c, "role", &got)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/tun"
 )
 
@@ -41,7 +42,7 @@ func Attach(config Config, log *slog.Logger) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attaching %s to the namespace %s: %w", config.Interface, config.Netns, err)
 	}
-	member, err := start(config, newSteady(link, config.MTU), log)
+	member, err := start(config, newSteady(link, config.MTU), conn.NewStdNetBind(), log)
 	if err != nil {
 		return nil, err
 	}

@@ -13,66 +13,88 @@ import (
 	"raylink/raylink/overlay"
 )
 
-// holdTime is how long an answer to one's own initiation is waited for. Longer round trips fall back to WireGuard's retry after 5 s.
-const holdTime = 400 * time.Millisecond
+const (
+	// answerTime is how long the other's answer to our initiation is waited for. Longer round trips fall back to WireGuard's retry.
+	answerTime = 400 * time.Millisecond
+	// thinkTime is how long our own device may take over a message: its workers overtake one another. After that we conclude, of an
+	// initiation, that it came from a peer not known yet.
+	thinkTime = 150 * time.Millisecond
 
-// crossing is the standard UDP bind that lets a pair shake hands once. All members of a cluster learn of one another in the same
-// instant, so both of a pair initiate; WireGuard then drops both answers as invalid and tries again 5 s later, and may cross again.
-// Here the one with the smaller key holds the other's initiation back while its own is under way, and drops it when the answer comes.
+	strangersMax = 256
+)
+
+// crossing is a bind that lets a pair shake hands once. All members of a cluster learn of one another in the same
+// instant, so both of a pair initiate; each then forgets its own initiation over the other's, finds the answer to it invalid, and
+// tries again 5 s later, perhaps to cross again. Here the one with the smaller key leads. It holds the other's initiation back while
+// its own is under way, and drops it when the answer comes; and it holds its own back while it thinks over the other's, and drops it
+// when it answers.
 type crossing struct {
 	conn.Bind
 
-	mu      sync.Mutex
-	leads   map[string]bool // by endpoint: our key is the smaller one
-	started map[string]time.Time
-	held    map[string]*heldPacket
-	due     chan heldPacket
-	closed  chan struct{}
-	once    *sync.Once
+	mu        sync.Mutex
+	pairs     map[string]*pair     // by endpoint: those that we lead
+	strangers map[string]time.Time // when initiations came from endpoints that we do not lead, or do not know yet
+	due       chan parked          // initiations of others whose time has come
+	closed    chan struct{}        // nil while the bind is closed
 }
 
-type heldPacket struct {
+// pair is what the leading side remembers of a handshake.
+type pair struct {
+	sent     time.Time // our initiation, without an answer so far
+	answered time.Time // their answer to it
+	heard    time.Time // their initiation, not answered by us so far
+	in, out  *parked   // initiations held back
+}
+
+// parked is a packet that waits for its timer.
+type parked struct {
 	bytes    []byte
 	endpoint conn.Endpoint
 	timer    *time.Timer
 }
 
-func newCrossing() *crossing {
-	return &crossing{
-		Bind:    conn.NewStdNetBind(),
-		started: make(map[string]time.Time),
-		held:    make(map[string]*heldPacket),
-		once:    new(sync.Once),
+func park(packet []byte, endpoint conn.Endpoint) *parked {
+	return &parked{bytes: append([]byte(nil), packet...), endpoint: endpoint}
+}
+
+// drop forgets a packet that waits.
+func drop(at **parked) {
+	if *at != nil {
+		(*at).timer.Stop()
+		*at = nil
 	}
+}
+
+func newCrossing(bind conn.Bind) *crossing {
+	return &crossing{Bind: bind, strangers: make(map[string]time.Time)}
 }
 
 // setPeers says at which endpoints peers with greater keys are expected.
 func (b *crossing) setPeers(own overlay.Key, peers []overlay.Peer) {
-	leads := make(map[string]bool, len(peers))
-	for _, peer := range peers {
-		if peer.Endpoint.IsValid() && string(own[:]) < string(peer.PublicKey[:]) {
-			leads[netip.AddrPortFrom(peer.Endpoint.Addr().Unmap(), peer.Endpoint.Port()).String()] = true
-		}
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.leads = leads
-	for at := range b.started {
-		if !leads[at] {
-			delete(b.started, at)
+	before := b.pairs
+	b.pairs = make(map[string]*pair, len(peers))
+	for _, peer := range peers {
+		if !peer.Endpoint.IsValid() || string(own[:]) > string(peer.PublicKey[:]) {
+			continue
+		}
+		at := netip.AddrPortFrom(peer.Endpoint.Addr().Unmap(), peer.Endpoint.Port()).String()
+		if b.pairs[at] = before[at]; b.pairs[at] == nil {
+			b.pairs[at] = &pair{heard: b.strangers[at]} // our device may still be busy with it
 		}
 	}
 }
 
-// Open opens the sockets, and one more source of packets: those that were held.
+// Open opens the sockets, and one more source of packets: those that were held back.
 func (b *crossing) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	sources, port, err := b.Bind.Open(port)
 	if err != nil {
 		return nil, 0, err
 	}
-	due, closed := make(chan heldPacket), make(chan struct{})
+	due, closed := make(chan parked), make(chan struct{})
 	b.mu.Lock()
-	b.due, b.closed, b.once = due, closed, new(sync.Once)
+	b.due, b.closed = due, closed
 	b.mu.Unlock()
 	for i, source := range sources {
 		sources[i] = b.filter(source)
@@ -92,27 +114,27 @@ func (b *crossing) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 func (b *crossing) Close() error {
 	b.mu.Lock()
 	if b.closed != nil {
-		closed := b.closed
-		b.once.Do(func() { close(closed) })
+		close(b.closed)
+		b.closed = nil
 	}
-	for at, packet := range b.held {
-		packet.timer.Stop()
-		delete(b.held, at)
+	for _, pair := range b.pairs {
+		drop(&pair.in)
+		drop(&pair.out)
 	}
 	b.mu.Unlock()
 	return b.Bind.Close()
 }
 
-// Send notes when an initiation starts.
+// Send lets pass what may be sent now.
 func (b *crossing) Send(packets [][]byte, endpoint conn.Endpoint) error {
-	for _, packet := range packets {
-		if messageType(packet) == device.MessageInitiationType {
-			at := endpoint.DstToString()
-			b.mu.Lock()
-			if b.leads[at] {
-				b.started[at] = time.Now()
+	if len(packets) == 1 { // handshakes come alone
+		switch messageType(packets[0]) {
+		case device.MessageInitiationType:
+			if b.holdOut(packets[0], endpoint) {
+				return nil
 			}
-			b.mu.Unlock()
+		case device.MessageResponseType:
+			b.answering(endpoint.DstToString())
 		}
 	}
 	return b.Bind.Send(packets, endpoint)
@@ -126,7 +148,7 @@ func (b *crossing) filter(source conn.ReceiveFunc) conn.ReceiveFunc {
 			packet := packets[i][:sizes[i]]
 			switch messageType(packet) {
 			case device.MessageInitiationType:
-				if b.hold(packet, endpoints[i]) {
+				if b.holdIn(packet, endpoints[i]) {
 					sizes[i] = 0
 				}
 			case device.MessageResponseType:
@@ -137,26 +159,32 @@ func (b *crossing) filter(source conn.ReceiveFunc) conn.ReceiveFunc {
 	}
 }
 
-func (b *crossing) hold(packet []byte, endpoint conn.Endpoint) bool {
-	at := endpoint.DstToString()
+// holdIn parks the other's initiation while ours is under way.
+func (b *crossing) holdIn(packet []byte, endpoint conn.Endpoint) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	started, ok := b.started[at]
-	left := holdTime - time.Since(started)
-	if !ok || left <= 0 {
+	at := endpoint.DstToString()
+	pair := b.pairs[at]
+	if pair == nil || b.closed == nil {
+		if len(b.strangers) >= strangersMax {
+			clear(b.strangers)
+		}
+		b.strangers[at] = time.Now()
 		return false
 	}
-	if old := b.held[at]; old != nil {
-		old.timer.Stop()
+	left := max(answerTime-time.Since(pair.sent), thinkTime-time.Since(pair.answered))
+	if left <= 0 {
+		pair.heard = time.Now()
+		return false
 	}
-	held := &heldPacket{bytes: append([]byte(nil), packet...), endpoint: endpoint}
-	due, closed := b.due, b.closed
+	drop(&pair.in)
+	held, due, closed := park(packet, endpoint), b.due, b.closed
+	pair.in = held
 	held.timer = time.AfterFunc(left, func() {
 		b.mu.Lock()
-		still := b.held[at] == held
+		still := pair.in == held
 		if still {
-			delete(b.held, at)
-			delete(b.started, at)
+			pair.in, pair.sent, pair.heard = nil, time.Time{}, time.Now()
 		}
 		b.mu.Unlock()
 		if still {
@@ -166,17 +194,55 @@ func (b *crossing) hold(packet []byte, endpoint conn.Endpoint) bool {
 			}
 		}
 	})
-	b.held[at] = held
 	return true
 }
 
+// holdOut parks our initiation while our device thinks over the other's.
+func (b *crossing) holdOut(packet []byte, endpoint conn.Endpoint) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	pair := b.pairs[endpoint.DstToString()]
+	if pair == nil || b.closed == nil {
+		return false
+	}
+	if time.Since(pair.heard) > thinkTime {
+		pair.sent = time.Now()
+		return false
+	}
+	drop(&pair.out)
+	held := park(packet, endpoint)
+	pair.out = held
+	held.timer = time.AfterFunc(thinkTime, func() {
+		b.mu.Lock()
+		still := pair.out == held
+		if still {
+			pair.out, pair.sent = nil, time.Now()
+		}
+		b.mu.Unlock()
+		if still {
+			b.Bind.Send([][]byte{held.bytes}, endpoint) // lost packets are WireGuard's daily bread
+		}
+	})
+	return true
+}
+
+// answered: the other has answered our initiation, its own is moot.
 func (b *crossing) answered(at string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.started, at)
-	if held := b.held[at]; held != nil {
-		held.timer.Stop()
-		delete(b.held, at)
+	if pair := b.pairs[at]; pair != nil {
+		pair.sent, pair.answered = time.Time{}, time.Now()
+		drop(&pair.in)
+	}
+}
+
+// answering: we answer the other's initiation, ours is moot.
+func (b *crossing) answering(at string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if pair := b.pairs[at]; pair != nil {
+		pair.heard = time.Time{}
+		drop(&pair.out)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -45,7 +46,7 @@ func Netstack(config Config, log *slog.Logger) (*Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, err := start(config, link, log)
+	member, err := start(config, link, conn.NewStdNetBind(), log)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"os"
 	"syscall"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 	"raylink/raylink/overlay/wireguard"
 )
 
-func quiet() *slog.Logger { if os.Getenv("V")!="" { return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})) }; return slog.New(slog.DiscardHandler) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func loopback(port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 
@@ -57,8 +58,8 @@ type member struct {
 	mesh overlay.Mesh
 }
 
-func start(config Config, link tun.Device, log *slog.Logger) (*member, error) {
-	m := &member{config: config, public: config.PrivateKey.Public(), bind: newCrossing()}
+func start(config Config, link tun.Device, bind conn.Bind, log *slog.Logger) (*member, error) {
+	m := &member{config: config, public: config.PrivateKey.Public(), bind: newCrossing(bind)}
 	m.device = device.NewDevice(link, m.bind, deviceLog(log))
 	if err := m.open(); err != nil {
 		m.device.Close() // closes the link too

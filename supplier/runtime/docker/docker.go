@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -38,7 +37,6 @@ const callTimeout = 60 * time.Second
 type Runtime struct {
 	engine  *client.Client
 	machine raylink.MachineID
-	noFiles atomic.Bool // the engine may not raise the limit of open files
 }
 
 // Open connects to the engine that DOCKER_HOST names, by default the local socket, and checks that it answers.
@@ -84,10 +82,6 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 		}
 	}
 	id, err := r.launch(ctx, spec, restarts)
-	if err != nil && strings.Contains(err.Error(), "rlimit") && r.noFiles.CompareAndSwap(false, true) {
-		// An engine without CAP_SYS_RESOURCE cannot give more open files than it has itself. Fewer files are better than no node.
-		id, err = r.launch(ctx, spec, restarts)
-	}
 	if err != nil {
 		return runtime.Instance{}, err
 	}
@@ -99,9 +93,6 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (id string, err error) {
 	config, host := layout(spec)
 	config.Labels[labelRestarts] = strconv.Itoa(restarts)
-	if r.noFiles.Load() {
-		host.Ulimits = nil
-	}
 	created, err := r.engine.ContainerCreate(ctx, config, host, nil, nil, Name(spec.Lease))
 	if err != nil {
 		return "", fmt.Errorf("making container %s: %w", Name(spec.Lease), explain(err, spec))

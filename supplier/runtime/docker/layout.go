@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/go-units"
 
 	"raylink/supplier/runtime"
 )
@@ -51,10 +50,9 @@ func layout(spec runtime.Spec) (*container.Config, *container.HostConfig) {
 		ShmSize:       spec.ShmBytes,
 		ExtraHosts:    pairs(spec.Hosts, ":"),
 		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "16m", "max-file": "2"}},
-		Resources: container.Resources{
-			PidsLimit: &pids,
-			Ulimits:   []*units.Ulimit{{Name: "nofile", Soft: runtime.FilesLimit, Hard: runtime.FilesLimit}},
-		},
+		// No limit of open files: the engine's own stands. An engine without CAP_SYS_RESOURCE would start nothing with a higher one, and the
+		// start script asks for what Ray wants within it.
+		Resources: container.Resources{PidsLimit: &pids},
 	}
 	if spec.Memory > 0 {
 		host.Memory = max(spec.Memory, memoryMin)

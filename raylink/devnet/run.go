@@ -1,0 +1,77 @@
+package devnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"raylink/raylink"
+)
+
+// Options is what `raylink dev` is asked for; its flags come from it.
+type Options struct {
+	Coordinators int    `flag:"coordinators" default:"3" help:"how many coordinators: 1, 3 or 5"`
+	Suppliers    int    `flag:"suppliers" default:"3" help:"how many suppliers' agents, each an owner of its own"`
+	Cores        int    `flag:"cores" default:"2" help:"cores that each agent offers, whatever this machine has"`
+	Memory       string `flag:"memory" default:"6Gi" help:"memory that each agent offers"`
+	Dir          string `flag:"dir" help:"directory of the network; by default a new one under the system's temporary directory"`
+	Keep         bool   `flag:"keep" help:"leave everything running at the end"`
+	Demo         bool   `flag:"demo" help:"tell the demo's story on the network, then end it"`
+	Ray          string `flag:"ray" default:"ray" help:"the Ray client's command, for --demo"`
+	Example      string `flag:"example" default:"examples/first-job" help:"directory of the job, for --demo"`
+	Down         string `flag:"down" help:"end the network that --keep left in this directory, and nothing else"`
+}
+
+// Run brings a network up, keeps it until ctx ends (or tells the demo's story), and takes it down again unless it is to be kept.
+func Run(ctx context.Context, o Options, out io.Writer, log *slog.Logger) error {
+	if o.Down != "" {
+		return Down(ctx, o.Down, out)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("looking for the raylink binary: %w", err)
+	}
+	if o.Dir, err = directory(o.Dir); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n== A network of %d coordinators and %d suppliers, in %s\n", o.Coordinators, o.Suppliers, o.Dir)
+	n, err := Start(ctx, Config{Dir: o.Dir, Binary: binary, Coordinators: o.Coordinators, Suppliers: o.Suppliers, Cores: o.Cores, Memory: o.Memory,
+		Keep: o.Keep, Fast: o.Demo, Out: out, Log: log})
+	if err != nil {
+		return err
+	}
+	if o.Demo {
+		err = (&Story{Network: n, Ray: o.Ray, Job: o.Example}).Tell(ctx)
+	} else {
+		fmt.Fprintf(out, "\n== Ready; ^C ends it and cleans up\n")
+		n.Addresses()
+		<-ctx.Done()
+	}
+	if o.Keep {
+		return errors.Join(err, n.save())
+	}
+	fmt.Fprintf(out, "\n== Cleaning up\n")
+	return errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
+}
+
+func directory(dir string) (string, error) {
+	if dir == "" {
+		made, err := os.MkdirTemp("", "raylink-dev-")
+		if err != nil {
+			return "", fmt.Errorf("making the network's directory: %w", err)
+		}
+		return made, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("finding the network's directory: %w", err)
+	}
+	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
+		return "", raylink.Errorf(raylink.CodeConflict, "%s is not empty", dir).WithHint("name a new directory, or end the network that lives there: raylink dev --down %s", dir)
+	}
+	return dir, nil
+}
