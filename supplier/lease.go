@@ -29,6 +29,7 @@ const (
 	exitsWithin    = 10 * time.Minute //
 	pauseMax       = 30 * time.Second
 	tallyEvery     = 5 * time.Second // an agent that is killed loses at most so much of an open minute
+	wordsMax       = 1_500           // bytes of a container's last words in a failure: the end is what tells
 	recordsMax     = 1_440           // in a report, oldest first: a day
 )
 
@@ -205,7 +206,8 @@ func (a *Agent) noticeExit(l *lease, now time.Time) {
 	}
 	reason := fmt.Sprintf("the container of %s exited %d times within %s, at last with code %d", l.order.Node, len(l.exits), exitsWithin, in.ExitCode)
 	if len(in.LastWords) > 0 {
-		reason += "; its last words:\n" + strings.Join(in.LastWords, "\n")
+		words := strings.Join(in.LastWords, "\n")
+		reason += "; its last words:\n" + strings.ToValidUTF8(words[max(0, len(words)-wordsMax):], "")
 	}
 	l.giveUp(rayStage(l.order), reason, "read its last words: a start line or image that Ray refuses, or too little memory, is the usual cause")
 }

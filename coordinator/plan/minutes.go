@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -11,28 +12,29 @@ import (
 	"raylink/raylink/wire"
 )
 
-// minutes settles what can be settled: each lease's next minutes in order, while the evidence of both sides is there or overdue.
+// minutesAtOnce is how many minutes stand in one command: with their evidence they must fit into one entry of the log.
+const minutesAtOnce = 300
+
+// minutes settles what can be settled: each lease's next minutes in order, while the evidence of both sides is there or overdue. The
+// leases of a cluster take turns, so that a purse which runs dry fails all of them at the same minute.
 func minutes(s *state.State, seen Seen, now time.Time) []state.Command {
 	index := confirmations(seen)
-	var steps []state.Command
 	var batch []state.SettleMinute
 	for _, id := range slices.Sorted(maps.Keys(s.Leases)) {
 		l := s.Leases[id]
 		due := l.Due(now, s.Clusters[l.Cluster].EndingAt)
 		for ordinal := l.Meter.Next; ordinal < due; ordinal++ {
-			m, ok := judge(seen, index, now, l, ordinal)
+			m, ok := judge(s, seen, index, now, l, ordinal)
 			if !ok {
 				break
 			}
 			batch = append(batch, m)
-			if len(batch) == state.MaxMinutes {
-				steps = append(steps, &state.SettleMinutes{Minutes: batch})
-				batch = nil
-			}
 		}
 	}
-	if len(batch) > 0 {
-		steps = append(steps, &state.SettleMinutes{Minutes: batch})
+	slices.SortStableFunc(batch, func(a, b state.SettleMinute) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
+	var steps []state.Command
+	for part := range slices.Chunk(batch, minutesAtOnce) {
+		steps = append(steps, &state.SettleMinutes{Minutes: part})
 	}
 	return steps
 }
@@ -57,20 +59,22 @@ func confirmations(seen Seen) map[minuteKey][]meter.Confirmation {
 }
 
 // judge decides about one minute that has passed: settle it with this evidence, or wait.
-func judge(seen Seen, index map[minuteKey][]meter.Confirmation, now time.Time, l *state.Lease, ordinal int64) (state.SettleMinute, bool) {
+func judge(s *state.State, seen Seen, index map[minuteKey][]meter.Confirmation, now time.Time, l *state.Lease, ordinal int64) (state.SettleMinute, bool) {
 	m := state.SettleMinute{Lease: l.ID, Ordinal: ordinal}
 	if r, ok := record(seen, l, ordinal); ok {
 		m.Agent = &meter.Evidence{Seconds: r.Seconds, RayNode: r.RayNode, Machine: string(l.Machine), Signature: r.Signature}
 	}
 	for _, c := range index[minuteKey{l.ID, ordinal}] {
-		if m.Gateway == nil || c.Seconds > m.Gateway.Seconds {
+		try := state.SettleMinute{Lease: l.ID, Ordinal: ordinal, Gateway: &c}
+		if (m.Gateway == nil || c.Seconds > m.Gateway.Seconds) && s.Genuine(try).Gateway != nil {
 			m.Gateway = &c
 		}
 	}
+	m = s.Genuine(m) // a forged word must not stand in the way of a true one that is still to come
 	over := now.Sub(l.ReadyAt.Add(time.Duration(ordinal+1) * state.Minute))
 	if m.Agent != nil && m.Gateway != nil {
 		charge, _ := meter.Verdict(m.Agent.Seconds, m.Gateway.Seconds)
-		return m, charge || over >= VerdictWait
+		return m, charge || over >= VerdictWait && now.Sub(seen.Since) >= VerdictWait
 	}
 	return m, over >= EvidenceWait && now.Sub(seen.Since) >= ListenFor
 }

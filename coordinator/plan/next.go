@@ -7,26 +7,30 @@ import (
 	"strings"
 	"time"
 
+	"raylink/billing/ledger"
+	"raylink/billing/money"
 	"raylink/coordinator/state"
 	"raylink/raylink"
-	"raylink/raylink/identity"
-	"raylink/raylink/overlay"
 	"raylink/raylink/wire"
 )
 
 // Next is what the leader proposes now. Facts come before the conclusions from them, so a later call draws those.
 func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 	var steps []state.Command
-	if facts := leaseFacts(s, seen, now); len(facts) > 0 {
-		steps = append(steps, &state.RecordLeases{Facts: facts})
+	moved := map[raylink.ClusterID]bool{}
+	facts := leaseFacts(s, seen, now)
+	for _, f := range facts {
+		moved[s.Leases[f.Lease].Cluster] = true
 	}
+	steps = append(steps, records(facts)...)
 	for _, id := range slices.Sorted(maps.Keys(s.Clusters)) {
 		c := s.Clusters[id]
 		if c.Phase.Over() {
 			continue
 		}
-		steps = append(steps, gatewayFacts(s, seen, now, c)...)
-		if len(steps) > 0 && c.Phase != raylink.PhaseReady {
+		own := gatewayFacts(s, seen, now, c)
+		steps = append(steps, own...)
+		if (moved[id] || len(own) > 0) && c.Phase != raylink.PhaseReady {
 			continue
 		}
 		steps = append(steps, nextOfCluster(s, seen, now, c)...)
@@ -73,17 +77,19 @@ func leaseFacts(s *state.State, seen Seen, now time.Time) []state.LeaseFact {
 		}
 		c := s.Clusters[l.Cluster]
 		fact := l.Fact()
-		if r, ok := seen.lease(l.Machine, id); ok && r.Stage.Order() >= 0 {
+		r, ok := seen.lease(l.Machine, id)
+		switch {
+		case c.Phase == raylink.PhaseEnding && silent(seen, l.Machine, c, now): // whatever it said last
+			fact.Stage = raylink.StageGone
+		case ok && r.Stage.Order() >= 0:
 			fact.Stage, fact.Restarts, fact.Failure = r.Stage, r.Restarts, trimFailure(r.Failure, l.Machine)
-			if r.PublicKey != "" && keyHolds(s.Machines[l.Machine].PublicKey, string(id), r.PublicKey, r.Signature) && r.Endpoint.IsValid() {
+			if r.PublicKey != "" && keyHolds(s.Machines[l.Machine].PublicKey, string(id), r.PublicKey, r.Signature) && reachable(r.Endpoint) {
 				fact.PublicKey, fact.Signature, fact.Endpoint = r.PublicKey, r.Signature, r.Endpoint
 			}
 			// Gone counts only for what is to end: an agent that lost its memory reports nothing, not "gone".
 			if r.Stage == raylink.StageGone && c.Phase != raylink.PhaseEnding {
 				fact.Stage = l.Stage
 			}
-		} else if c.Phase == raylink.PhaseEnding && silent(seen, l.Machine, c, now) {
-			fact.Stage = raylink.StageGone
 		}
 		if node := rayNode(seen.reports(c.ID, now), l); node != "" {
 			fact.RayNode = node
@@ -107,27 +113,6 @@ func sameFact(a, b state.LeaseFact) bool {
 	fa, fb := a.Failure, b.Failure
 	a.Failure, b.Failure = nil, nil
 	return a == b && (fa == nil) == (fb == nil) && (fa == nil || *fa == *fb)
-}
-
-const maxReason = 2000 // bytes of a supplier's words that enter the log
-
-func trimFailure(f *raylink.Failure, m raylink.MachineID) *raylink.Failure {
-	if f == nil {
-		return nil
-	}
-	cut := func(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxReason)], "?") }
-	return &raylink.Failure{Stage: cut(f.Stage), Machine: m, Reason: cut(f.Reason), Hint: cut(f.Hint)}
-}
-
-func keyHolds(identityKey, subject, publicKey, signature string) bool {
-	key, ok := identity.DecodeKey(identityKey)
-	if !ok {
-		return false
-	}
-	if _, err := overlay.ParseKey(publicKey); err != nil {
-		return false
-	}
-	return identity.Verify(key, identity.OverlayKeyBytes(subject, publicKey), signature)
 }
 
 // rayNode is Ray's id of a lease's living node, by any gateway's word.
@@ -167,7 +152,7 @@ func gatewayFacts(s *state.State, seen Seen, now time.Time, c *state.Cluster) []
 		}
 		want.Gateway = id
 		for _, r := range seen.Gateways[id].Report.Clusters {
-			if r.Cluster == c.ID && r.Endpoint.IsValid() && keyHolds(g.PublicKey, string(c.ID), r.PublicKey, r.Signature) {
+			if r.Cluster == c.ID && reachable(r.Endpoint) && keyHolds(g.PublicKey, string(c.ID), r.PublicKey, r.Signature) {
 				want.PublicKey, want.Signature, want.Endpoint = r.PublicKey, r.Signature, r.Endpoint
 			}
 		}
@@ -181,7 +166,7 @@ func gatewayFacts(s *state.State, seen Seen, now time.Time, c *state.Cluster) []
 func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
 	switch c.Phase {
 	case raylink.PhaseReady:
-		return keep(s, c)
+		return keep(s, now, c)
 	case raylink.PhaseEnding:
 		if s.Closable(c) {
 			return []state.Command{&state.CloseCluster{ID: c.ID}}
@@ -274,7 +259,7 @@ func missing(seen Seen, now time.Time, c *state.Cluster, leases []*state.Lease) 
 }
 
 // keep looks after a ready cluster: it ends without money or without its head, and warns before.
-func keep(s *state.State, c *state.Cluster) []state.Command {
+func keep(s *state.State, now time.Time, c *state.Cluster) []state.Command {
 	var warnings []string
 	for _, l := range s.ClusterLeases(c.ID) {
 		if l.Failure == nil {
@@ -286,6 +271,14 @@ func keep(s *state.State, c *state.Cluster) []state.Command {
 		warnings = append(warnings, fmt.Sprintf("%s on machine %s is lost and not charged: %s", l.Node, l.Machine, l.Failure.Reason))
 	}
 	left, perMinute := s.Runway(c)
+	if perMinute > 0 {
+		// The hold is filled up whenever a minute is settled, so the balance counts; minutes that were used and wait for evidence count against it.
+		pending := int64(0)
+		for _, l := range s.ClusterLeases(c.ID) {
+			pending = max(pending, l.Due(now, nil)-l.Meter.Next)
+		}
+		left += s.Ledger.Balance(ledger.Tenant(string(c.Owner)), money.USD)/perMinute - pending
+	}
 	switch {
 	case perMinute > 0 && left < 1:
 		return []state.Command{&state.EndCluster{ID: c.ID, Reason: "the balance is used up"}}

@@ -13,13 +13,13 @@ import (
 	"raylink/raylink"
 )
 
-// Place chooses a machine for every node of a cluster, all or nothing: the largest nodes first, each on a machine of its own while there
-// are enough, the cheapest first. The rates are the machines' own.
+// Place chooses a machine for every node of a cluster, all or nothing: each on a machine of its own if that is possible at all, otherwise
+// together; the largest nodes first, the cheapest machines first. The rates are the machines' own.
 func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) ([]state.QuoteNode, error) {
-	nodes := nodesOf(spec)
-	if len(nodes) > state.MaxNodes {
-		return nil, raylink.Errorf(raylink.CodeInvalid, "%d nodes; a cluster has at most %d", len(nodes), state.MaxNodes)
+	if n := spec.Nodes(); n > state.MaxNodes {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "%d nodes; a cluster has at most %d", n, state.MaxNodes)
 	}
+	nodes := nodesOf(spec)
 	free := map[raylink.MachineID]raylink.Resources{}
 	for _, id := range slices.Sorted(maps.Keys(s.Machines)) {
 		m := s.Machines[id]
@@ -32,21 +32,96 @@ func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) (
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return bySize(nodes[b].Resources, nodes[a].Resources) })
-	taken := map[raylink.MachineID]int{}
-	for _, i := range order {
-		best, rate, err := pick(s, free, taken, nodes[i])
-		if err != nil {
+	if !apart(s, free, order, nodes) {
+		if err := together(s, free, order, nodes); err != nil {
 			return nil, err
 		}
-		nodes[i].Machine, nodes[i].Rate = best, rate
-		free[best] = minus(free[best], nodes[i].Resources)
-		taken[best]++
 	}
 	out := make([]state.QuoteNode, len(nodes))
 	for i, n := range nodes {
 		out[i] = n.QuoteNode
 	}
 	return out, nil
+}
+
+// option is a machine that has room for a node, at its price.
+type option struct {
+	id   raylink.MachineID
+	rate money.Rate
+}
+
+// apart gives each node a machine of its own if there is a way to do so, and says whether there is (Kuhn's algorithm: a node that finds every
+// fitting machine taken makes an earlier one move on).
+func apart(s *state.State, free map[raylink.MachineID]raylink.Resources, order []int, nodes []wanted) bool {
+	type kind struct {
+		role  raylink.NodeRole
+		group string
+	}
+	known := map[kind][]option{}
+	options := func(i int) []option {
+		k := kind{nodes[i].Role, nodes[i].Group}
+		if _, ok := known[k]; !ok {
+			known[k] = optionsFor(s, free, nodes[i])
+		}
+		return known[k]
+	}
+	holder := map[raylink.MachineID]int{}
+	var seat func(i int, tried map[raylink.MachineID]bool) bool
+	seat = func(i int, tried map[raylink.MachineID]bool) bool {
+		for _, o := range options(i) {
+			if _, taken := holder[o.id]; !taken {
+				holder[o.id] = i
+				nodes[i].Machine, nodes[i].Rate = o.id, o.rate
+				return true
+			}
+		}
+		for _, o := range options(i) {
+			if tried[o.id] {
+				continue
+			}
+			tried[o.id] = true
+			if seat(holder[o.id], tried) {
+				holder[o.id] = i
+				nodes[i].Machine, nodes[i].Rate = o.id, o.rate
+				return true
+			}
+		}
+		return false
+	}
+	for _, i := range order {
+		if !seat(i, map[raylink.MachineID]bool{}) {
+			return false
+		}
+	}
+	return true
+}
+
+// optionsFor are the machines that have room for a node, the cheapest first.
+func optionsFor(s *state.State, free map[raylink.MachineID]raylink.Resources, n wanted) []option {
+	var list []option
+	for id, room := range free {
+		rate, err := state.RateOf(s.Machines[id].Offer, n.Resources)
+		if err == nil && unfit(s.Machines[id], room, n) == "" {
+			list = append(list, option{id, rate})
+		}
+	}
+	slices.SortFunc(list, func(a, b option) int { return cmp.Or(cmp.Compare(a.rate, b.rate), cmp.Compare(a.id, b.id)) })
+	return list
+}
+
+// together puts nodes on the machines that have the fewest of them, so that several share one only where they must.
+func together(s *state.State, free map[raylink.MachineID]raylink.Resources, order []int, nodes []wanted) error {
+	taken := map[raylink.MachineID]int{}
+	for _, i := range order {
+		best, rate, err := pick(s, free, taken, nodes[i])
+		if err != nil {
+			return err
+		}
+		nodes[i].Machine, nodes[i].Rate = best, rate
+		free[best] = minus(free[best], nodes[i].Resources)
+		taken[best]++
+	}
+	return nil
 }
 
 type wanted struct {
@@ -111,10 +186,8 @@ func pick(s *state.State, free map[raylink.MachineID]raylink.Resources, taken ma
 }
 
 func unfit(m *state.Machine, free raylink.Resources, n wanted) string {
-	for _, k := range slices.Sorted(maps.Keys(n.require)) {
-		if m.Offer.Labels[k] != n.require[k] {
-			return fmt.Sprintf("without the label %s=%s", k, n.require[k])
-		}
+	if k := m.Offer.Lacks(m.ID, n.require); k != "" {
+		return fmt.Sprintf("without the label %s=%s", k, n.require[k])
 	}
 	switch {
 	case free.GPU < n.Resources.GPU:

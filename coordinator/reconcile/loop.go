@@ -16,6 +16,12 @@ const beat = 500 * time.Millisecond
 // rest is how long the loop waits after a proposal that did not go through.
 const rest = time.Second
 
+// Bounds of one proposal, well below those of the consensus.
+const (
+	entryCommands = 200
+	entryBytes    = 400 << 10
+)
+
 // Group is what the loop needs of the consensus. ProposeHere fails on a node that does not lead (any more).
 type Group interface {
 	Read(func(*state.State))
@@ -64,15 +70,44 @@ func (l *Loop) step(ctx context.Context) bool {
 		}
 		commands = append(commands, raw)
 	}
+	done := 0
+	for _, part := range entries(commands) {
+		n, ok := l.propose(ctx, part)
+		if !ok {
+			return false
+		}
+		done += n
+	}
+	if done == 0 {
+		l.pause(ctx)
+	}
+	return done > 0
+}
+
+// entries cuts a plan into proposals that each fit into one entry of the log.
+func entries(commands []json.RawMessage) [][]json.RawMessage {
+	var parts [][]json.RawMessage
+	var part []json.RawMessage
+	size := 0
+	for _, c := range commands {
+		if len(part) > 0 && (len(part) == entryCommands || size+len(c) > entryBytes) {
+			parts, part, size = append(parts, part), nil, 0
+		}
+		part, size = append(part, c), size+len(c)
+	}
+	return append(parts, part)
+}
+
+// propose puts commands into one entry and counts those that were not refused. It is not ok where the proposal did not go through.
+func (l *Loop) propose(ctx context.Context, commands []json.RawMessage) (done int, ok bool) {
 	results, _, err := l.Group.ProposeHere(ctx, commands...)
 	if err != nil {
 		if ctx.Err() == nil {
-			l.Log.Warn("proposing the plan's steps", "steps", len(steps), "err", err)
+			l.Log.Warn("proposing the plan's steps", "steps", len(commands), "err", err)
 			l.pause(ctx)
 		}
-		return false
+		return 0, false
 	}
-	done := 0
 	for i, raw := range results {
 		if err := state.ReadResult(raw, nil); err != nil {
 			l.Log.Warn("a step of the plan was refused", "step", string(commands[i]), "err", err)
@@ -80,10 +115,7 @@ func (l *Loop) step(ctx context.Context) bool {
 		}
 		done++
 	}
-	if done == 0 {
-		l.pause(ctx)
-	}
-	return done > 0
+	return done, true
 }
 
 func (l *Loop) pause(ctx context.Context) {

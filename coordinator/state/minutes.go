@@ -116,6 +116,13 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 	return false, nil
 }
 
+// Genuine is a minute without the words that SettleMinutes would not count. Its lease is known.
+func (s *State) Genuine(m SettleMinute) SettleMinute {
+	l := s.Leases[m.Lease]
+	m.Agent, m.Gateway = s.genuineEvidence(l, m), s.genuineConfirmation(l, m)
+	return m
+}
+
 // plausible bounds what a signature alone does not: a minute has 60 seconds, and the note that carries the word has a limit.
 func plausible(seconds int, rayNode string) bool {
 	return seconds >= 0 && seconds <= meter.SecondsPerMinute && len(rayNode) <= MaxName

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,7 +170,6 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 			return err
 		}
 		data := filepath.Join(n.cfg.Dir, name)
-		n.api[name] = "https://" + listen
 		args := []string{"--id", name, "--data", data, "--listen", listen, "--raft-listen", raft}
 		if n.cfg.Fast {
 			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", "10")
@@ -184,6 +185,7 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 			}
 			args = append(args, "--join", n.api[coordinatorName(0)], "--join-token-file", token)
 		}
+		n.api[name] = "https://" + listen
 		if err := n.spawn(name, append([]string{"coordinator", "run"}, args...)...); err != nil {
 			return err
 		}
@@ -244,10 +246,7 @@ func (n *Network) at(name, who string) (*client.Client, error) {
 
 // As is a client of the whole group with a person's access token.
 func (n *Network) As(who string) (*client.Client, error) {
-	var urls []string
-	for i := range n.cfg.Coordinators {
-		urls = append(urls, n.api[coordinatorName(i)])
-	}
+	urls := slices.Sorted(maps.Values(n.api)) // those that have been started
 	return client.New(client.Config{Coordinators: urls, CAPEM: n.ca, Token: n.people[who].token})
 }
 

@@ -19,5 +19,7 @@ tokens' files and the next commands. ^C ends the network and cleans up after it.
 		Example: "  raylink dev\n  raylink dev --coordinators 1 --suppliers 2 --keep",
 		Args:    wants(),
 	}
-	return a.runRole(c, "dev", &options, func(ctx context.Context, _ []string, log *slog.Logger) error { return devnet.Run(ctx, options, a.out, log) })
+	return a.runRole(c, "dev", &options, func(ctx context.Context, _ []string, log *slog.Logger) error {
+		return devnet.Run(ctx, options, a.out, log)
+	})
 }

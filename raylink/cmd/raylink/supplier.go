@@ -39,5 +39,7 @@ func (a *app) supplierRemove() *cobra.Command {
 		Example: "  raylink machine drain m-abcdefghij && systemctl stop raylink-supplier && raylink supplier remove",
 		Args:    wants(),
 	}
-	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error { return supplier.Remove(ctx, config, log) })
+	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error {
+		return supplier.Remove(ctx, config, log)
+	})
 }

@@ -90,7 +90,7 @@ func TestConformance(t *testing.T) {
 		Image:   workerImage, Missing: "raylink/nothing:at-all",
 		Prepare: prepare,
 		Exit: func(t *testing.T, spec runtime.Spec, code int, words string) {
-			release(t, spec.Dir, fmt.Sprintf("echo '%s' >&2\nexit %d\n", words, code))
+			release(t, spec.Dir, fmt.Sprintf("printf '\\033[31m%%s\\033[0m\\n' '%s' >&2\nexit %d\n", words, code))
 			waitExit(t, spec)
 		},
 	})

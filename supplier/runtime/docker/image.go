@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -83,7 +85,7 @@ func (r *Runtime) lastWords(ctx context.Context, id string) []string {
 	_, _ = stdcopy.StdCopy(&text, &text, io.LimitReader(stream, lastWordBytes))
 	var out []string
 	for line := range strings.Lines(text.String()) {
-		line = strings.TrimRight(line, "\r\n")
+		line = plain(line)
 		if len(line) > lineBytes {
 			line = strings.ToValidUTF8(line[:lineBytes], "") + "…"
 		}
@@ -92,4 +94,18 @@ func (r *Runtime) lastWords(ctx context.Context, id string) []string {
 		}
 	}
 	return out[max(0, len(out)-runtime.LastWordsLines):]
+}
+
+// plain takes colours and other control characters out of a line: it is shown in places that are no terminal.
+func plain(line string) string {
+	line = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`).ReplaceAllString(line, "")
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, line))
 }
