@@ -207,12 +207,6 @@ func (p *containerPlanes) remove(ctx context.Context, id string) error {
 
 func planeName(lease raylink.LeaseID) string { return "raylink-plane-" + string(lease) }
 
-// inContainer says whether this process is in a Docker container.
-func inContainer() bool {
-	_, err := os.Stat("/.dockerenv")
-	return err == nil
-}
-
 // ownContainer is the id of the container that this process is in, read from the files that Docker mounts into every container.
 func ownContainer() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")

@@ -153,7 +153,8 @@ func hands(ctx context.Context, config *Config, store files, machine raylink.Mac
 	processes := processPlanes{files: store, log: log}
 	if config.DataPlanes == PlanesAuto {
 		config.DataPlanes = PlanesProcess
-		if inContainer() {
+		// A machine may itself be a container, of an engine that is not the one here: then the agent is on its host all the same.
+		if own, err := ownContainer(); err == nil && engine.Holds(ctx, own) {
 			config.DataPlanes = PlanesContainer
 		}
 	}

@@ -19,6 +19,7 @@ const (
 )
 
 const (
+	feeBasisPoints   = 200 // 2 %, for the estimate only: bills come with their own
 	overviewClusters = 6
 	billMinutes      = 240 // the newest of each line; a day of a few nodes would make a page of megabytes
 )
@@ -124,9 +125,8 @@ func (d *Dashboard) clusters(_ *gin.Context, who *visitor) (view, error) {
 
 type clusterPage struct {
 	wire.Cluster
-	Steps    []step
-	OwnerIs  string // admins only
-	Machines map[raylink.MachineID]string
+	Steps   []step
+	OwnerIs string // admins only
 }
 
 func (d *Dashboard) cluster(c *gin.Context, who *visitor) (view, error) {
@@ -143,8 +143,7 @@ func (d *Dashboard) cluster(c *gin.Context, who *visitor) (view, error) {
 
 type billPage struct {
 	wire.Bill
-	Lines  []billLine
-	Ending bool
+	Lines []billLine
 }
 
 type billLine struct {
@@ -227,7 +226,7 @@ func (d *Dashboard) balance(c *gin.Context, who *visitor) (view, error) {
 
 // lasting is how long a balance lasts at a price without fee, in whole minutes.
 func lasting(b wire.Balance, perHour money.Amount) (time.Duration, error) {
-	fee, err := money.Fee(perHour.Minor, 200) // 2 %
+	fee, err := money.Fee(perHour.Minor, feeBasisPoints)
 	if err != nil || perHour.Minor == 0 {
 		return 0, err
 	}

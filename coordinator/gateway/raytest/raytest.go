@@ -25,6 +25,7 @@ type Head struct {
 	nodes    []Node
 	requests []*http.Request
 	sick     bool // the GCS does not answer
+	index    string
 	run      *run
 }
 
@@ -54,7 +55,7 @@ type Node struct {
 
 // New makes a head that does not run yet.
 func New(token string) *Head {
-	return &Head{Token: token, jobs: map[string]*Job{}, packages: map[string]int64{}}
+	return &Head{Token: token, jobs: map[string]*Job{}, packages: map[string]int64{}, index: "<html>Ray Dashboard</html>"}
 }
 
 // Start lets the head answer on listener.
@@ -141,6 +142,13 @@ func (h *Head) SetSick(sick bool) {
 	h.sick = sick
 }
 
+// SetIndex changes the dashboard's page.
+func (h *Head) SetIndex(page string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.index = page
+}
+
 // Requests are the requests that arrived, without those whose path begins with one of the prefixes.
 func (h *Head) Requests(without ...string) []*http.Request {
 	h.mu.Lock()
@@ -185,7 +193,10 @@ func (h *Head) serve(w http.ResponseWriter, r *http.Request, life *run) {
 		answer(w, 200, "success")
 	case path == "/":
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = io.WriteString(w, "<html>Ray Dashboard</html>")
+		h.mu.Lock()
+		index := h.index
+		h.mu.Unlock()
+		_, _ = io.WriteString(w, index)
 	case path == "/api/authentication_mode":
 		http.SetCookie(w, &http.Cookie{Name: "ray-authentication-token", Value: h.Token, Path: "/"})
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark", Path: "/", Domain: "ray.example"})

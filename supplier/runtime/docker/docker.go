@@ -58,6 +58,12 @@ func Open(ctx context.Context, machine raylink.MachineID) (*Runtime, error) {
 // Close lets the connection go.
 func (r *Runtime) Close() error { return r.engine.Close() }
 
+// Holds says whether the engine has a container of this id, whoever made it.
+func (r *Runtime) Holds(ctx context.Context, id string) bool {
+	_, err := r.engine.ContainerInspect(ctx, id)
+	return err == nil
+}
+
 // Start makes the lease's container run, replacing one that has exited.
 func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
