@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"raylink/raylink"
 )
 
@@ -25,6 +27,8 @@ type Config struct {
 	Trailing      int           `flag:"trailing-entries" default:"10240" help:"log entries that are kept behind a snapshot for coordinators that were away shortly"`
 	Heartbeat     time.Duration `flag:"heartbeat" default:"1s" help:"silence of the leader after which another one is elected; above the disk's worst stall"`
 	Version       string        `flag:"-"`
+
+	registry *prometheus.Registry // raft has one sink of numbers for a whole process: Run makes it
 }
 
 func (c *Config) check() error {

@@ -54,3 +54,5 @@ func (g *group) AddVoter(ctx context.Context, id, address string) error {
 }
 
 func (g *group) Restored() uint64 { return g.node.Restored() }
+
+func (g *group) Barrier(ctx context.Context) (uint64, error) { return g.node.Barrier(ctx) }

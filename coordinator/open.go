@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -49,6 +49,10 @@ func Init(cfg Config) error {
 
 // Run is one coordinator until ctx ends. Where cfg.Join is given and nothing has been joined yet, it joins that group first.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	cfg.registry = prometheus.NewRegistry()
+	if err := consensus.Metrics(cfg.registry); err != nil {
+		return err
+	}
 	n, err := Open(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -88,7 +92,8 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	st := state.New()
 	node, err := consensus.Open(consensus.Config{ID: cfg.ID, Dir: cfg.raftDir(), Listen: cfg.RaftListen, Advertise: cfg.RaftAdvertise, TLS: auth.PeerTLS(keeper),
-		Heartbeat: cfg.Heartbeat, SnapshotEntries: uint64(cfg.Snapshot), SnapshotCheck: cfg.SnapshotCheck, TrailingEntries: uint64(cfg.Trailing), Log: log}, st, founding)
+		Heartbeat: cfg.Heartbeat, SnapshotEntries: uint64(cfg.Snapshot), SnapshotCheck: cfg.SnapshotCheck, TrailingEntries: uint64(cfg.Trailing), Log: log,
+		Check: func(c json.RawMessage) error { _, _, err := state.Decode(c); return err }}, st, founding)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +128,10 @@ func (c *Config) authority(ctx context.Context) (*authority.Authority, error) {
 func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *authority.Keeper) error {
 	memory := reconcile.NewMemory()
 	(&api.Leader{Group: n.group, Memory: memory}).Register(n.raft.Handle)
-	registry := prometheus.NewRegistry()
+	registry := n.cfg.registry
+	if registry == nil {
+		registry = prometheus.NewRegistry()
+	}
 	s := &api.Server{ID: n.cfg.ID, Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages}
 	listener, err := net.Listen("tcp", n.cfg.Listen)
@@ -148,8 +156,6 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 	})
 	return nil
 }
-
-func (n *Node) pages(*gin.Engine, *api.Server) {}
 
 // enter makes this node known to its group: the founder writes the first account, a joiner becomes a voter. After a restart there is nothing to do.
 func (n *Node) enter(ctx context.Context, auth *authority.Authority, keeper *authority.Keeper, founding bool) error {

@@ -35,14 +35,19 @@ func (s *Server) getAccounts(c *gin.Context) (any, error) {
 	if _, err := s.user(c, raylink.RoleAdmin); err != nil {
 		return nil, err
 	}
+	return s.Accounts(), nil
+}
+
+// Accounts are all accounts with their money, by name; for admins only.
+func (s *Server) Accounts() []wire.Account {
 	list := []wire.Account{}
 	s.Group.Read(func(st *state.State) {
 		for _, a := range st.Accounts {
 			list = append(list, accountView(st, a))
 		}
 	})
-	slices.SortFunc(list, func(a, b wire.Account) int { return cmp.Compare(a.Name, b.Name) })
-	return list, nil
+	slices.SortFunc(list, func(a, b wire.Account) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return list
 }
 
 func accountView(st *state.State, a *state.Account) wire.Account {
@@ -128,17 +133,19 @@ func (s *Server) getBalance(c *gin.Context) (any, error) {
 	if id != who.account && who.role != raylink.RoleAdmin {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's balance")
 	}
-	var view *wire.Balance
+	return s.Balance(id)
+}
+
+// Balance is an account's money.
+func (s *Server) Balance(id raylink.AccountID) (wire.Balance, error) {
+	var view wire.Balance
+	err := error(raylink.Errorf(raylink.CodeNotFound, "no account %q", id).WithHint("see `raylink admin account list`"))
 	s.Group.Read(func(st *state.State) {
 		if a, ok := st.Accounts[id]; ok {
-			b := balanceView(st, a)
-			view = &b
+			view, err = balanceView(st, a), nil
 		}
 	})
-	if view == nil {
-		return nil, raylink.Errorf(raylink.CodeNotFound, "no account %q", id).WithHint("see `raylink admin account list`")
-	}
-	return view, nil
+	return view, err
 }
 
 func (s *Server) getTokens(c *gin.Context) (any, error) {

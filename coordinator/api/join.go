@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"net"
+	"net/url"
 	"slices"
 	"time"
 
@@ -39,11 +41,15 @@ func (s *Server) postJoin(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The token may have been issued a moment ago, on another coordinator.
+	if err := s.barrier(c); err != nil {
+		return nil, err
+	}
 	kind, err := s.joinKind(hash)
 	if err != nil {
 		return nil, err
 	}
-	issued, err := s.Authority.IssueCSR(r.CSR, kind)
+	issued, err := s.Authority.IssueCSR(r.CSR, kind, servingHosts(kind, r.URL)...)
 	if err != nil {
 		return nil, raylink.AsError(err)
 	}
@@ -61,6 +67,18 @@ func (s *Server) postJoin(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	return s.joined(issued.Principal.ID, issued.PEM), nil
+}
+
+// servingHosts are the hosts that a gateway's certificate is good for: those of its public URL. A machine serves nothing.
+func servingHosts(kind identity.Kind, public string) []string {
+	u, err := url.Parse(public)
+	if kind != identity.Gateway || err != nil || u.Hostname() == "" {
+		return nil
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return []string{"localhost", "127.0.0.1", "::1"}
+	}
+	return []string{u.Hostname()}
 }
 
 func (s *Server) joinKind(hash string) (identity.Kind, error) {
@@ -103,7 +121,13 @@ func (s *Server) postRenew(c *gin.Context) (any, error) {
 		if err := s.standing(kind, id); err != nil {
 			return nil, err
 		}
-		issued, err := s.Authority.IssueCSR(r.CSR, kind)
+		public := ""
+		s.Group.Read(func(st *state.State) {
+			if g, ok := st.Gateways[raylink.GatewayID(id)]; ok {
+				public = g.URL
+			}
+		})
+		issued, err := s.Authority.IssueCSR(r.CSR, kind, servingHosts(kind, public)...)
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,7 @@ import (
 	"raylink/coordinator/state"
 	"raylink/raylink"
 	"raylink/raylink/identity"
+	"raylink/raylink/wire"
 )
 
 // Limits of requests.
@@ -38,9 +39,10 @@ type Group interface {
 	Waiter
 }
 
-// Waiter waits for the state to move.
+// Waiter waits for the state to move. Barrier returns when everything is here that was acknowledged anywhere before the call.
 type Waiter interface {
 	WaitIndex(ctx context.Context, index uint64) error
+	Barrier(ctx context.Context) (uint64, error)
 	Changed() <-chan struct{} // closed at the next change
 }
 
@@ -192,30 +194,27 @@ func (s *Server) user(c *gin.Context, roles ...raylink.Role) (caller, error) {
 	if !ok {
 		return caller{}, raylink.Errorf(raylink.CodeUnauthenticated, "this needs an access token").WithHint("`raylink login URL` stores one; or send the header Authorization: Bearer rl_access_…")
 	}
-	return s.userOf(secret, roles...)
+	return s.userOf(c, secret, roles...)
 }
 
 func bearer(c *gin.Context) (string, bool) {
 	return strings.CutPrefix(c.GetHeader("Authorization"), "Bearer ")
 }
 
-func (s *Server) userOf(token string, roles ...raylink.Role) (caller, error) {
+func (s *Server) userOf(ctx context.Context, token string, roles ...raylink.Role) (caller, error) {
 	unknown := raylink.Errorf(raylink.CodeUnauthenticated, "this access token is not known, expired or revoked").WithHint("ask your admin for a new one, then `raylink login`")
 	secret, err := identity.ParseAccessToken(token)
 	if err != nil {
 		return caller{}, unknown
 	}
-	var who caller
-	found := false
-	s.Group.Read(func(st *state.State) {
-		t, ok := st.TokenByHash(identity.HashToken(secret))
-		if ok && t.Usable(time.Now()) {
-			found = true
-			who = caller{account: t.Account, name: st.Accounts[t.Account].Name, role: t.Role, token: t.ID}
+	who, found := s.holder(identity.HashToken(secret))
+	if !found { // it may have been issued a moment ago, on another coordinator
+		if err := s.barrier(ctx); err != nil {
+			return caller{}, err
 		}
-	})
-	if !found {
-		return caller{}, unknown
+		if who, found = s.holder(identity.HashToken(secret)); !found {
+			return caller{}, unknown
+		}
 	}
 	for _, r := range roles {
 		if who.role == r {
@@ -226,6 +225,36 @@ func (s *Server) userOf(token string, roles ...raylink.Role) (caller, error) {
 		return who, nil
 	}
 	return caller{}, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s may not do this", who.role).WithHint("it needs the role %s", roles[0])
+}
+
+// holder finds whose access token has this hash, while it is good.
+func (s *Server) holder(hash string) (who caller, found bool) {
+	s.Group.Read(func(st *state.State) {
+		if t, ok := st.TokenByHash(hash); ok && t.Usable(time.Now()) {
+			found = true
+			who = caller{account: t.Account, name: st.Accounts[t.Account].Name, role: t.Role, token: t.ID}
+		}
+	})
+	return who, found
+}
+
+// Who says whose access token has this hash (identity.HashToken); an error once it is revoked or expired. The addresses are left out.
+func (s *Server) Who(hash string) (wire.WhoAmI, error) {
+	who, found := s.holder(hash)
+	if !found {
+		return wire.WhoAmI{}, raylink.Errorf(raylink.CodeUnauthenticated, "this access token is not known, expired or revoked").WithHint("ask your admin for a new one")
+	}
+	return wire.WhoAmI{Account: who.account, Name: who.name, Role: who.role}, nil
+}
+
+// barrier waits until this coordinator knows all that was acknowledged anywhere.
+func (s *Server) barrier(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, indexLimit)
+	defer cancel()
+	if _, err := s.Group.Barrier(ctx); err != nil {
+		return raylink.Errorf(raylink.CodeUnavailable, "this coordinator cannot learn what is new: %v", err).WithHint("try again, or ask another coordinator")
+	}
+	return nil
 }
 
 // peer is the machine or gateway at the other end, by its certificate alone.

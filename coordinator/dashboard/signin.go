@@ -82,7 +82,9 @@ func (d *Dashboard) postSignIn(c *gin.Context) {
 }
 
 // Cookie is the session of an access token's holder, given the token's hash; for whoever has proven the token in another way.
-func (d *Dashboard) Cookie(tokenHash string) (*http.Cookie, error) { return d.sessions.begin(tokenHash, time.Now()) }
+func (d *Dashboard) Cookie(tokenHash string) (*http.Cookie, error) {
+	return d.sessions.begin(tokenHash, time.Now())
+}
 
 func (d *Dashboard) postSignOut(c *gin.Context) {
 	if err := readForm(c); err != nil {

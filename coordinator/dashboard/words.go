@@ -22,7 +22,9 @@ func (d *Dashboard) functions() template.FuncMap {
 	}
 }
 
-func (d *Dashboard) assetPath(name string) string { return "/ui/assets/" + name + "?v=" + d.assets[name].version }
+func (d *Dashboard) assetPath(name string) string {
+	return "/ui/assets/" + name + "?v=" + d.assets[name].version
+}
 
 // amount is an amount without the zeros that say nothing: "1.25 USD", "0.002033 USD".
 func amount(a money.Amount) string {

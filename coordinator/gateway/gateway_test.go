@@ -91,6 +91,18 @@ func TestMinutes(t *testing.T) {
 	})
 }
 
+func TestTheMinuteBeforeTheEndIsTold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startRay()
+		w.phase(raylink.PhaseWorkers)
+		w.after(2 * time.Second)
+		w.ready()
+		w.after(60*time.Second + 100*time.Millisecond) // the minute is over, and nobody has looked since
+		w.phase(raylink.PhaseEnding)
+		w.want(w.after(10*time.Second), headLease, 50, 60, 1)
+	})
+}
+
 func TestCoordinatorsAway(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startRay()

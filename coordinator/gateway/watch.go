@@ -61,6 +61,9 @@ func (g *Gateway) look(ctx context.Context, c *cluster) time.Duration {
 	case raylink.PhaseHead, raylink.PhaseWorkers:
 	case raylink.PhaseReady:
 		pace = witness.Interval
+	case raylink.PhaseEnding: // nobody is asked any more, but the minute that was over just before still has to be told
+		g.count(order, func(int) string { return "" })
+		return witness.Interval
 	default:
 		return startPace // Ray does not run
 	}
@@ -145,6 +148,24 @@ func ask(ctx context.Context, c *cluster, url, token string) ([]byte, error) {
 // note writes down what a look showed.
 func (g *Gateway) note(c *cluster, order wire.ClusterRoute, s sight) {
 	nodes := nodesOf(order, s.nodes)
+	g.count(order, func(i int) string {
+		if nodes[i].Alive && s.agents[nodes[i].Address] {
+			return nodes[i].RayNode
+		}
+		return ""
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	nodes = slices.DeleteFunc(nodes, func(n wire.RayNode) bool { return n.RayNode == "" })
+	if c.headUp != s.headUp || !slices.Equal(c.nodes, nodes) {
+		c.headUp, c.nodes = s.headUp, nodes
+		g.o.Log.Info("a cluster looks different", "cluster", c.id, "head_up", s.headUp, "nodes", len(nodes))
+		g.poke()
+	}
+}
+
+// count enters a look into the book. alive is Ray's id of the order's i-th node, or nothing.
+func (g *Gateway) count(order wire.ClusterRoute, alive func(i int) string) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -152,20 +173,10 @@ func (g *Gateway) note(c *cluster, order wire.ClusterRoute, s sight) {
 		if n.ReadyAt == nil {
 			continue
 		}
-		alive := ""
-		if nodes[i].Alive && s.agents[n.Address] {
-			alive = nodes[i].RayNode
-		}
-		if g.book.Look(n.Lease, now, alive, g.sign) {
+		if g.book.Look(n.Lease, now, alive(i), g.sign) {
 			g.poke()
 		}
 		g.dirty = true
-	}
-	nodes = slices.DeleteFunc(nodes, func(n wire.RayNode) bool { return n.RayNode == "" })
-	if c.headUp != s.headUp || !slices.Equal(c.nodes, nodes) {
-		c.headUp, c.nodes = s.headUp, nodes
-		g.o.Log.Info("a cluster looks different", "cluster", c.id, "head_up", s.headUp, "nodes", len(nodes))
-		g.poke()
 	}
 }
 

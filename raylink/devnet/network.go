@@ -118,7 +118,7 @@ func (n *Network) Restart(name string) error {
 	return n.processes[name].start(n.cfg.Binary, os.Environ())
 }
 
-// until waits until a condition holds, and reports what it last said when it does not in time, with the log of the process concerned.
+// until waits until a condition holds, and reports what it last said when it does not in time, with the logs of the processes whose names begin so.
 func (n *Network) until(ctx context.Context, what, process string, limit time.Duration, holds func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -127,14 +127,18 @@ func (n *Network) until(ctx context.Context, what, process string, limit time.Du
 		if err == nil {
 			return nil
 		}
-		if p := n.processes[process]; p != nil && !p.running() {
-			return fmt.Errorf("%s: %s has ended: %s", what, process, p.tail())
+		for _, name := range n.order {
+			if p := n.processes[name]; strings.HasPrefix(name, process) && process != "" && !p.running() {
+				return fmt.Errorf("%s: %s has ended: %s", what, name, p.tail())
+			}
 		}
 		select {
 		case <-ctx.Done():
 			tail := ""
-			if p := n.processes[process]; p != nil {
-				tail = "\n" + p.tail()
+			for _, name := range n.order {
+				if strings.HasPrefix(name, process) && process != "" {
+					tail += "\n" + name + ": " + n.processes[name].tail()
+				}
 			}
 			return fmt.Errorf("%s: not within %s: %w%s", what, limit, err, tail)
 		case <-time.After(look):
@@ -290,7 +294,7 @@ func (n *Network) startGateways(ctx context.Context) error {
 		}
 		n.gateways = append(n.gateways, url)
 	}
-	return n.until(ctx, "starting the gateways", "gateway-a", readyLimit, func(ctx context.Context) error {
+	return n.until(ctx, "starting the gateways", "gateway-", readyLimit, func(ctx context.Context) error {
 		c, err := n.As("admin")
 		if err != nil {
 			return err

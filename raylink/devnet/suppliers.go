@@ -33,7 +33,7 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 	if n.cfg.Suppliers == 0 {
 		return nil
 	}
-	return n.until(ctx, "starting the suppliers' agents", agentName(0), readyLimit, func(ctx context.Context) error {
+	return n.until(ctx, "starting the suppliers' agents", "agent-", readyLimit, func(ctx context.Context) error {
 		up := 0
 		list, err := n.machines(ctx)
 		if err != nil {

@@ -236,3 +236,25 @@ func TestWhatIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTheGatewayThatAnswersIsKept(t *testing.T) {
+	alive := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer alive.Close()
+	g, err := newGateways(Config{Cluster: cluster, Gateways: []string{"http://127.0.0.1:1", alive.URL}, Token: alice})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1:1/c/x/api/version", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := g.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if g.current != 1 {
+		t.Errorf("the next request begins with gateway %d", g.current)
+	}
+}

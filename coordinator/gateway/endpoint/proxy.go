@@ -23,7 +23,10 @@ func (h *handler) serveProxy(w http.ResponseWriter, r *http.Request, c *call) {
 	ctx, stop := h.whileGranted(r.Context(), c)
 	defer stop()
 	r = r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
+	switch {
+	case !c.granted: // who has proven nothing asks, and sends nothing
+		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+	case r.Body != nil && r.Body != http.NoBody:
 		r.Body = http.MaxBytesReader(w, r.Body, UploadLimit)
 	}
 	proxy := &httputil.ReverseProxy{
