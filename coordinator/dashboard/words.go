@@ -68,10 +68,14 @@ func percent(part, whole int64) int64 {
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func ago(now, t time.Time) string {
-	if d := now.Sub(t); d >= 2*time.Second {
-		return took(d.Truncate(time.Second)) + " ago"
+	switch d := now.Sub(t); {
+	case d < 2*time.Second:
+		return "now"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%d s ago", d/time.Second)
+	default:
+		return took(d) + " ago"
 	}
-	return "now"
 }
 
 // took is a duration as people say it, to two places.

@@ -266,7 +266,7 @@ func (s *Story) headBack(ctx context.Context, head wire.Node, start time.Time) e
 // end deletes the cluster and shows what it cost.
 func (s *Story) end(ctx context.Context) error {
 	s.chapter("The bill")
-	if _, err := s.raylink(ctx, "engineer", "cluster", "delete", "first-job", "--yes"); err != nil {
+	if _, err := s.raylink(ctx, "engineer", "cluster", "delete", "first-job", "--wait"); err != nil {
 		return err
 	}
 	c, err := s.Network.As("engineer")
@@ -306,7 +306,7 @@ func (s *Story) check(ctx context.Context, c *client.Client) error {
 		return fmt.Errorf("nothing was charged")
 	}
 	file := filepath.Join(s.Network.cfg.Dir, "journal.jsonl")
-	if _, err := s.raylink(ctx, "admin", "journal", "export", "--out", file); err != nil {
+	if _, err := s.raylink(ctx, "admin", "journal", "export", "--file", file); err != nil {
 		return err
 	}
 	_, err = s.raylink(ctx, "engineer", "verify", file)

@@ -21,8 +21,11 @@ type Options struct {
 	Dir          string `flag:"dir" help:"directory of the network; by default a new one under the system's temporary directory"`
 	Keep         bool   `flag:"keep" help:"leave everything running at the end"`
 	Demo         bool   `flag:"demo" help:"tell the demo's story on the network, then end it"`
+	Bench        bool   `flag:"bench" help:"measure cluster create to ready beside a raw ray start, then end it"`
+	Rounds       int    `flag:"rounds" default:"5" help:"rounds of --bench"`
 	Ray          string `flag:"ray" default:"ray" help:"the Ray client's command, for --demo"`
 	Example      string `flag:"example" default:"examples/first-job" help:"directory of the job, for --demo"`
+	Binary       string `flag:"-"` // the raylink binary; this process's own if empty
 	Down         string `flag:"down" help:"end the network that --keep left in this directory, and nothing else"`
 }
 
@@ -31,26 +34,22 @@ func Run(ctx context.Context, o Options, out io.Writer, log *slog.Logger) error 
 	if o.Down != "" {
 		return Down(ctx, o.Down, out)
 	}
-	binary, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("looking for the raylink binary: %w", err)
+	var err error
+	if o.Binary == "" {
+		if o.Binary, err = os.Executable(); err != nil {
+			return fmt.Errorf("looking for the raylink binary: %w", err)
+		}
 	}
 	if o.Dir, err = directory(o.Dir); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\n== A network of %d coordinators and %d suppliers, in %s\n", o.Coordinators, o.Suppliers, o.Dir)
-	n, err := Start(ctx, Config{Dir: o.Dir, Binary: binary, Coordinators: o.Coordinators, Suppliers: o.Suppliers, Cores: o.Cores, Memory: o.Memory,
+	n, err := Start(ctx, Config{Dir: o.Dir, Binary: o.Binary, Coordinators: o.Coordinators, Suppliers: o.Suppliers, Cores: o.Cores, Memory: o.Memory,
 		Keep: o.Keep, Fast: o.Demo, Out: out, Log: log})
 	if err != nil {
 		return err
 	}
-	if o.Demo {
-		err = (&Story{Network: n, Ray: o.Ray, Job: o.Example}).Tell(ctx)
-	} else {
-		fmt.Fprintf(out, "\n== Ready; ^C ends it and cleans up\n")
-		n.Addresses()
-		<-ctx.Done()
-	}
+	err = n.use(ctx, o)
 	if o.Keep {
 		return errors.Join(err, n.save())
 	}
@@ -74,4 +73,18 @@ func directory(dir string) (string, error) {
 		return "", raylink.Errorf(raylink.CodeConflict, "%s is not empty", dir).WithHint("name a new directory, or end the network that lives there: raylink dev --down %s", dir)
 	}
 	return dir, nil
+}
+
+// use does on the network what was asked for.
+func (n *Network) use(ctx context.Context, o Options) error {
+	switch {
+	case o.Demo:
+		return (&Story{Network: n, Ray: o.Ray, Job: o.Example}).Tell(ctx)
+	case o.Bench:
+		return (&Bench{Network: n, Manifest: filepath.Join(o.Example, "cluster.yaml"), Rounds: o.Rounds}).Run(ctx)
+	}
+	fmt.Fprintf(n.cfg.Out, "\n== Ready; ^C ends it and cleans up\n")
+	n.Addresses()
+	<-ctx.Done()
+	return nil
 }
