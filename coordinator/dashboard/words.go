@@ -97,8 +97,8 @@ func took(d time.Duration) string {
 
 // short is the beginning of a long id.
 func short(id string) string {
-	if len(id) > 12 {
-		return id[:12] + "…"
+	if runes := []rune(id); len(runes) > 12 {
+		return string(runes[:12]) + "…"
 	}
 	return id
 }

@@ -32,6 +32,9 @@ type Config struct {
 	Suppliers    int    // agents, each an owner of its own
 	Cores        int    // that each agent offers
 	Memory       string // that each agent offers, such as 4GiB
+	Host         string // address that coordinators and gateways listen on; 127.0.0.1 if empty
+	Secure       bool   // gateways serve TLS, as they must off the loopback
+	Contained    bool   // agents run in containers, by a supplier's one command
 	Keep         bool   // leave everything running at the end
 	Fast         bool   // snapshots after few entries, so that a restarted coordinator needs one
 	Out          io.Writer
@@ -40,17 +43,17 @@ type Config struct {
 
 // Network is a running network.
 type Network struct {
-	cfg          Config
-	processes    map[string]*process
-	order        []string
-	api          map[string]string // URL of each coordinator
-	gateways     []string          // URLs
-	people       map[string]person
-	began        time.Time
-	adminToken   string
-	ca           []byte
-	caSum        string
-	machineNames []string
+	cfg        Config
+	processes  map[string]*process
+	order      []string
+	api        map[string]string // URL of each coordinator
+	gateways   []string          // URLs
+	people     map[string]person
+	began      time.Time
+	adminToken string
+	ca         []byte
+	caSum      string
+	contained  []string // agents' containers
 }
 
 // person is an account with an access token in a file.
@@ -85,6 +88,9 @@ func (c *Config) check() error {
 	}
 	if c.Suppliers < 0 || c.Suppliers > 20 {
 		return raylink.Errorf(raylink.CodeInvalid, "%d suppliers on one machine", c.Suppliers).WithHint("0 to 20")
+	}
+	if c.Host == "" {
+		c.Host = "127.0.0.1"
 	}
 	for _, d := range []string{"log", "secret", "config"} {
 		if err := os.MkdirAll(filepath.Join(c.Dir, d), 0o700); err != nil {
@@ -146,18 +152,14 @@ func (n *Network) until(ctx context.Context, what, process string, limit time.Du
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// free is an address of the network's host with a port that nobody uses.
+func (n *Network) free() (string, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(n.cfg.Host, "0"))
 	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
+		return "", fmt.Errorf("looking for a free port: %w", err)
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-func local() (string, error) {
-	port, err := freePort()
-	return "127.0.0.1:" + strconv.Itoa(port), err
+	return l.Addr().String(), nil
 }
 
 func coordinatorName(i int) string { return "coordinator-" + string(rune('a'+i)) }
@@ -165,11 +167,11 @@ func coordinatorName(i int) string { return "coordinator-" + string(rune('a'+i))
 func (n *Network) startCoordinators(ctx context.Context) error {
 	for i := range n.cfg.Coordinators {
 		name := coordinatorName(i)
-		listen, err := local()
+		listen, err := n.free()
 		if err != nil {
 			return err
 		}
-		raft, err := local()
+		raft, err := n.free()
 		if err != nil {
 			return err
 		}
@@ -283,13 +285,18 @@ func (n *Network) startGateways(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		port, err := freePort()
+		listen, err := n.free()
 		if err != nil {
 			return err
 		}
-		url := "http://localhost:" + strconv.Itoa(port)
-		if err := n.spawn(name, "gateway", "--name", name, "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i)], "--join-token-file", token,
-			"--listen", "127.0.0.1:"+strconv.Itoa(port), "--public-url", url, "--plain-http"); err != nil {
+		args := []string{"gateway", "--name", name, "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i)], "--join-token-file", token, "--listen", listen}
+		url := "https://" + listen
+		if !n.cfg.Secure {
+			// Cookies ignore ports: a name of its own keeps the endpoints' apart from the dashboard's.
+			url = strings.Replace("http://"+listen, "127.0.0.1", "localhost", 1)
+			args = append(args, "--plain-http")
+		}
+		if err := n.spawn(name, append(args, "--public-url", url)...); err != nil {
 			return err
 		}
 		n.gateways = append(n.gateways, url)

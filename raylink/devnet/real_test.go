@@ -3,6 +3,7 @@ package devnet
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -10,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"raylink/raylink"
 )
 
 // TestDemo is the end-to-end run on real parts: three coordinators, three suppliers, real Ray in real containers over the real overlay, the
@@ -30,7 +34,7 @@ func TestDemo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"3 suppliers' machines are up", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
-		"began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "fee 2 %", "sums to zero",
+		"began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "fee 2 %", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
 	} {
 		if !strings.Contains(told.String(), want) {
 			t.Errorf("the demo does not tell %q", want)
@@ -69,4 +73,103 @@ func leftovers(t *testing.T) string {
 		all.Write(out)
 	}
 	return all.String()
+}
+
+// TestSuppliersCommand is the form that a supplier is given: the agent in a container of the worker image, with the engine's socket. Coordinators and
+// gateways are reached by an address of the host, so the endpoint speaks TLS, and `raylink connect` spares the user both token and CA.
+// The agents' containers are killed under the running job, which does not notice.
+func TestSuppliersCommand(t *testing.T) {
+	if os.Getenv("RAYLINK_REAL") == "" {
+		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
+	}
+	ctx := t.Context()
+	bridge, err := dockerRun(ctx, "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 2, Cores: 2,
+		Memory: "8Gi", Host: strings.TrimSpace(bridge), Secure: true, Contained: true, Out: os.Stdout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_EXAMPLE", "../../examples/first-job")}
+	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.agentsDie, s.throughConnect} {
+		if err := chapter(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// agentsDie kills every agent's container under a job, and starts them again.
+func (s *Story) agentsDie(ctx context.Context) error {
+	j, err := s.submit(ctx, s.endpoint(), "│", "python", "train.py", "--seconds", "30")
+	if err != nil {
+		return err
+	}
+	if err := s.soon(ctx, "the job runs", time.Minute, func(context.Context) error {
+		if !strings.Contains(j.String(), "epoch ") {
+			return fmt.Errorf("it says: %s", j)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if _, err := dockerRun(ctx, append([]string{"kill"}, s.Network.contained...)...); err != nil {
+		return err
+	}
+	if _, err := dockerRun(ctx, append([]string{"start"}, s.Network.contained...)...); err != nil {
+		return err
+	}
+	if err := j.wait(ctx, 3*time.Minute); err != nil {
+		return fmt.Errorf("the job noticed that the agents died: %w\n%s", err, j)
+	}
+	return s.soon(ctx, "the new agents report what they adopted", time.Minute, func(ctx context.Context) error {
+		c, err := s.Network.As("engineer")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		if err != nil {
+			return err
+		}
+		for _, node := range x.Nodes {
+			if node.Stage != raylink.StageRunning || node.Restarts != 0 {
+				return fmt.Errorf("%s is %s after %d restarts", node.Node, node.Stage, node.Restarts)
+			}
+		}
+		return nil
+	})
+}
+
+// throughConnect runs a job with neither token nor CA in the environment.
+func (s *Story) throughConnect(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	connect := exec.CommandContext(ctx, s.Network.cfg.Binary, "connect", "first-job", "--port", "18265")
+	connect.Env = s.env("engineer")
+	var said job // only its buffer
+	connect.Stdout, connect.Stderr = &said, &said
+	connect.Cancel = func() error { return connect.Process.Signal(os.Interrupt) }
+	if err := connect.Start(); err != nil {
+		return err
+	}
+	defer connect.Wait()
+	defer cancel()
+	if err := s.soon(ctx, "raylink connect listens", 20*time.Second, func(ctx context.Context) error {
+		_, err := get(ctx, "http://127.0.0.1:18265/api/version")
+		return err
+	}); err != nil {
+		return fmt.Errorf("%w: %s", err, said.String())
+	}
+	out, err := exec.CommandContext(ctx, s.Ray, "job", "submit", "--address", "http://127.0.0.1:18265", "--working-dir", s.Job, "--", "python", "ask.py").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "ask.py: the keeper on left") {
+		return fmt.Errorf("a job through raylink connect: %w\n%s", err, out)
+	}
+	return nil
 }

@@ -76,7 +76,11 @@ func (j *job) String() string {
 
 // submit runs the unmodified Ray client against the issued endpoint and streams its log.
 func (s *Story) submit(ctx context.Context, endpoint, mark string, entry ...string) (*job, error) {
-	args := append([]string{"job", "submit", "--address", endpoint, "--working-dir", s.Job, "--"}, entry...)
+	args := []string{"job", "submit", "--address", endpoint, "--working-dir", s.Job}
+	if strings.HasPrefix(endpoint, "https:") {
+		args = append(args, "--verify", filepath.Join(s.Network.cfg.Dir, "config", "raylink", "engineer.ca.pem"))
+	}
+	args = append(append(args, "--"), entry...)
 	fmt.Fprintf(s.Network.cfg.Out, "\n$ RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=%s ray %s\n", s.Network.people["engineer"].tokenFile, strings.Join(args, " "))
 	j := &job{done: make(chan error, 1)}
 	cmd := exec.CommandContext(ctx, s.Ray, args...)

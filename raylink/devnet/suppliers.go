@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"raylink/raylink"
@@ -25,8 +26,14 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := n.spawn(name, "supplier", "--name", "box-of-"+supplierName(i), "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i%n.cfg.Coordinators)],
-			"--join-token-file", token, "--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--price-cpu-hour", price(i)); err != nil {
+		args := []string{"supplier", "--name", "box-of-" + supplierName(i), "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i%n.cfg.Coordinators)],
+			"--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--price-cpu-hour", price(i)}
+		if n.cfg.Contained {
+			err = n.contain(ctx, name, token, args)
+		} else {
+			err = n.spawn(name, append(args, "--join-token-file", token)...)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -70,6 +77,10 @@ func (n *Network) Stop(ctx context.Context) error {
 		return nil
 	}
 	err := n.endClusters(ctx)
+	for _, c := range n.contained {
+		_, gone := dockerRun(ctx, "rm", "-f", c)
+		err = errors.Join(err, gone)
+	}
 	for i := len(n.order) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.processes[n.order[i]].stop())
 	}
@@ -108,4 +119,23 @@ func (n *Network) endClusters(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// contain starts an agent in a container of the worker image, by the command that a supplier is given.
+func (n *Network) contain(ctx context.Context, name, tokenFile string, args []string) error {
+	token, err := os.ReadFile(tokenFile)
+	if err != nil {
+		return fmt.Errorf("reading the join token: %w", err)
+	}
+	data := filepath.Join(n.cfg.Dir, name)
+	run := []string{"run", "-d", "--name", n.container(name), "--pid=host", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN", "--device", "/dev/net/tun",
+		"-v", "/var/run/docker.sock:/var/run/docker.sock", "-v", data + ":" + data, "raylink/worker"}
+	_, err = dockerRun(ctx, append(append(run, args...), "--token", strings.TrimSpace(string(token)))...)
+	n.contained = append(n.contained, n.container(name))
+	return err
+}
+
+// container is the name of an agent's container.
+func (n *Network) container(agent string) string {
+	return "raylink-dev-" + filepath.Base(n.cfg.Dir) + "-" + agent
 }
