@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,12 +84,9 @@ func TestSuppliersCommand(t *testing.T) {
 		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	ctx := t.Context()
-	bridge, err := dockerRun(ctx, "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
-	if err != nil {
-		t.Fatal(err)
-	}
+	host := bridgeAddress(t)
 	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 2, Cores: 2,
-		Memory: "8Gi", Host: strings.TrimSpace(bridge), Secure: true, Contained: true, Out: os.Stdout})
+		Memory: "8Gi", Host: host, Secure: true, Contained: true, Out: os.Stdout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +101,20 @@ func TestSuppliersCommand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// bridgeAddress is the host's address on Docker's default network: containers reach the host by it.
+func bridgeAddress(t *testing.T) string {
+	t.Helper()
+	link, err := net.InterfaceByName("docker0")
+	if err != nil {
+		t.Fatalf("Docker's default network: %v", err)
+	}
+	addresses, err := link.Addrs()
+	if err != nil || len(addresses) == 0 {
+		t.Fatalf("Docker's default network has no address: %v", err)
+	}
+	return addresses[0].(*net.IPNet).IP.String()
 }
 
 // agentsDie kills every agent's container under a job, and starts them again.

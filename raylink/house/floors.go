@@ -72,6 +72,8 @@ func Floors() []Row {
 
 		{"coordinator/api", Floor3b, nil},
 		{"coordinator/dashboard", Floor3b, nil},
+		{"coordinator/dashboard/browser", Floor3a, nil},
+		{"coordinator/dashboard/story", Floor4, nil},
 		{"coordinator/gateway", Floor3b, nil},
 		{"coordinator/gateway/endpoint", Floor3b, nil},
 		{"coordinator/gateway/witness", Floor3b, nil},
