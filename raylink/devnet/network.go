@@ -71,7 +71,7 @@ const (
 // Start brings a network up and returns when every coordinator votes and every supplier's machine is up. On an error nothing is left running.
 func Start(ctx context.Context, cfg Config) (*Network, error) {
 	n := &Network{cfg: cfg, processes: map[string]*process{}, api: map[string]string{}, people: map[string]person{}, began: time.Now()}
-	if err := cfg.check(); err != nil {
+	if err := n.cfg.check(); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{n.startCoordinators, n.startGateways, n.openAccounts, n.startSuppliers} {
