@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -144,7 +145,7 @@ func (s *Server) Clusters(account raylink.AccountID, role raylink.Role) []wire.C
 	s.Group.Read(func(st *state.State) {
 		for _, cl := range st.Clusters {
 			if cl.Owner == account || role == raylink.RoleAdmin {
-				list = append(list, clusterView(st, cl))
+				list = append(list, s.clusterView(st, cl))
 			}
 		}
 	})
@@ -192,7 +193,7 @@ func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 	return s.Cluster(who.account, who.role, string(cl.ID))
 }
 
-func clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
+func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	v := wire.Cluster{ID: cl.ID, Name: cl.Spec.Name, Owner: cl.Owner, Phase: cl.Phase, Detail: plan.Detail(st, cl), Failure: cl.Failure, Warning: cl.Warning,
 		Image: cl.Image, RayVersion: cl.Spec.RayVersion, CreatedAt: cl.CreatedAt, ReadyAt: cl.ReadyAt, EndedAt: cl.EndedAt, Endpoints: []string{},
 		Hold: money.MicroUSD(st.Ledger.Balance(ledger.Hold(string(cl.ID)), money.USD))}
@@ -214,10 +215,24 @@ func clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	if cl.Phase.Over() {
 		return v
 	}
+	v.Endpoints = s.endpoints(st, cl)
+	return v
+}
+
+// endpoints are a cluster's URLs, the one beside this coordinator first.
+func (s *Server) endpoints(st *state.State, cl *state.Cluster) []string {
+	near, far := []string{}, []string{}
 	for _, g := range cl.Gateways {
-		if gw, ok := st.Gateways[g.Gateway]; ok && g.PublicKey != "" {
-			v.Endpoints = append(v.Endpoints, strings.TrimSuffix(gw.URL, "/")+"/c/"+string(cl.ID))
+		gateway, ok := st.Gateways[g.Gateway]
+		if !ok || g.PublicKey == "" {
+			continue
+		}
+		endpoint := strings.TrimSuffix(gateway.URL, "/") + "/c/" + string(cl.ID)
+		if u, err := url.Parse(gateway.URL); err == nil && u.Hostname() == s.Host {
+			near = append(near, endpoint)
+		} else {
+			far = append(far, endpoint)
 		}
 	}
-	return v
+	return append(near, far...)
 }

@@ -128,7 +128,7 @@ func (s *Server) Status(ctx context.Context) wire.Status {
 	leader, voters := s.Roster.Leader(), s.Roster.Voters()
 	a := wire.Status{ID: s.ID, Leader: leader, CASHA256: s.Authority.CASHA256(), Version: s.Version, Snapshot: s.Roster.Restored(), Members: []wire.Member{}, Gateways: []wire.Gateway{}}
 	s.Group.Read(func(st *state.State) {
-		a.Index, a.Digest, a.Now = st.Index, st.Digest(), st.Now
+		a.Index, a.Digest, a.Now = st.Index, s.digest.of(st), st.Now
 		for _, m := range st.Members {
 			a.Members = append(a.Members, wire.Member{ID: m.ID, Raft: m.Raft, API: m.API, Leader: m.ID == leader, Voter: voters[m.ID]})
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -64,6 +65,25 @@ type Server struct {
 	Log       *slog.Logger
 	Pages     func(*gin.Engine, *Server) // the dashboard's routes; nil without one
 	Metrics   http.Handler
+	Host      string // of this coordinator's own URL: the gateway beside it comes first among a cluster's endpoints
+
+	digest digest
+}
+
+// digest remembers the state's digest: the status is public, and computing it reads the whole state.
+type digest struct {
+	mu    sync.Mutex
+	index uint64
+	text  string
+}
+
+func (d *digest) of(st *state.State) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.text == "" || d.index != st.Index {
+		d.index, d.text = st.Index, st.Digest()
+	}
+	return d.text
 }
 
 // caller is who sent a request with an access token.

@@ -36,7 +36,7 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 		steps = append(steps, nextOfCluster(s, seen, now, c)...)
 	}
 	steps = append(steps, minutes(s, seen, now)...)
-	steps = append(steps, offers(s, seen)...)
+	steps = append(steps, offers(s, seen, now)...)
 	if s.Sweepable(now) {
 		steps = append(steps, &state.Sweep{})
 	}
@@ -44,11 +44,11 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 }
 
 // offers follows what agents and gateways say of themselves.
-func offers(s *state.State, seen Seen) []state.Command {
+func offers(s *state.State, seen Seen, now time.Time) []state.Command {
 	var steps []state.Command
 	for _, id := range slices.Sorted(maps.Keys(seen.Machines)) {
 		offer, m := seen.Machines[id].Report.Offer, s.Machines[id]
-		if m != nil && offer != nil && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil {
+		if m != nil && offer != nil && now.Sub(m.OfferedAt) >= OfferRest && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil {
 			steps = append(steps, &state.SetOffer{ID: id, Offer: *offer})
 		}
 	}

@@ -24,6 +24,8 @@ const (
 	ListenFor = 60 * time.Second
 	// GoneAfter is how long an ending lease of a silent machine is waited for.
 	GoneAfter = 5 * time.Minute
+	// OfferRest is how long a machine's offer stands at least: an agent that changes it all the time must not fill the log.
+	OfferRest = time.Minute
 	// WarnRunway is the number of minutes left on the hold at which a warning is given.
 	WarnRunway = 10
 )

@@ -8,6 +8,7 @@ import (
 
 	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
+	"raylink/raylink"
 )
 
 // beat is how often the loop looks even when nothing was reported: time alone makes minutes due.
@@ -106,7 +107,7 @@ func (l *Loop) propose(ctx context.Context, commands []json.RawMessage) (done in
 			l.Log.Warn("proposing the plan's steps", "steps", len(commands), "err", err)
 			l.pause(ctx)
 		}
-		return 0, false
+		return 0, raylink.AsError(err).Code == raylink.CodeTooLarge // one that never fits must not stand in the others' way
 	}
 	for i, raw := range results {
 		if err := state.ReadResult(raw, nil); err != nil {

@@ -23,6 +23,7 @@ type Machine struct {
 	Owner     raylink.AccountID
 	PublicKey string // Ed25519 identity, standard base64
 	Offer     raylink.Offer
+	OfferedAt time.Time // when the offer was set last
 	State     string
 	Reason    string
 	JoinedAt  time.Time
@@ -130,10 +131,10 @@ func (c *JoinMachine) apply(s *State) (any, error) {
 		return nil, err
 	}
 	if m, ok := s.Machines[c.ID]; ok {
-		m.Name, m.Offer, m.Owner = c.Name, c.Offer, token.Account
+		m.Name, m.Offer, m.OfferedAt, m.Owner = c.Name, c.Offer, s.Now, token.Account
 		return c.ID, nil
 	}
-	s.Machines[c.ID] = &Machine{ID: c.ID, Name: c.Name, Owner: token.Account, PublicKey: c.PublicKey, Offer: c.Offer, State: MachineActive, JoinedAt: s.Now}
+	s.Machines[c.ID] = &Machine{ID: c.ID, Name: c.Name, Owner: token.Account, PublicKey: c.PublicKey, Offer: c.Offer, OfferedAt: s.Now, State: MachineActive, JoinedAt: s.Now}
 	return c.ID, nil
 }
 
@@ -153,7 +154,7 @@ func (c *SetOffer) apply(s *State) (any, error) {
 	if err := CheckOffer(c.Offer); err != nil {
 		return nil, err
 	}
-	m.Offer = c.Offer
+	m.Offer, m.OfferedAt = c.Offer, s.Now
 	return c.ID, nil
 }
 

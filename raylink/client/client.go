@@ -48,6 +48,7 @@ type Client struct {
 	token string
 	index atomic.Uint64 // the highest index that an answer to a write carried
 
+	answered       atomic.Bool
 	onCoordinators func([]string)
 	mu             sync.Mutex
 	coordinators   []string // the one that answered last stands first
@@ -106,7 +107,8 @@ func (c *Client) Index() uint64 { return c.index.Load() }
 // Close drops idle connections. Calls in flight are ended by their contexts.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// learn takes a list of coordinators from an answer. An empty or unusable list changes nothing.
+// learn takes a list of coordinators from an answer. An empty or unusable list changes nothing. The address that answered stays, even
+// where the list does not have it: behind a tunnel or another name it may be the only one that can be reached from here.
 func (c *Client) learn(list []string) {
 	urls, err := cleanURLs(list)
 	if err != nil {
@@ -114,9 +116,8 @@ func (c *Client) learn(list []string) {
 	}
 	c.mu.Lock()
 	known := c.coordinators
-	if i := slices.Index(urls, known[0]); i > 0 {
-		urls = append([]string{known[0]}, slices.Delete(slices.Clone(urls), i, i+1)...)
-	}
+	urls = slices.DeleteFunc(urls, func(u string) bool { return u == known[0] })
+	urls = append([]string{known[0]}, urls...)
 	changed := !sameSet(known, urls)
 	if changed {
 		c.coordinators = urls
@@ -129,6 +130,7 @@ func (c *Client) learn(list []string) {
 
 // prefer puts the coordinator that answered first.
 func (c *Client) prefer(base string) {
+	c.answered.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := slices.Index(c.coordinators, base); i > 0 {

@@ -201,14 +201,14 @@ func TestAddressesAreLearned(t *testing.T) {
 func TestJournalIsCopied(t *testing.T) {
 	ca := newAuthority(t)
 	server := ca.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte("line after " + r.URL.Query().Get("after") + "\n"))
+		_, _ = w.Write([]byte(r.URL.RequestURI() + "\n"))
 	}))
 	c, err := New(Config{Coordinators: []string{closedURL(t), server.URL}, CAPEM: ca.pem()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := c.Journal(t.Context(), 3, &out); err != nil || out.String() != "line after 3\n" {
+	if err := c.Journal(t.Context(), &out); err != nil || out.String() != "/v1/journal\n" {
 		t.Fatalf("got %q, %v", out.String(), err)
 	}
 }

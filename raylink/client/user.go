@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"raylink/raylink"
 	"raylink/raylink/wire"
@@ -32,9 +31,37 @@ func at(parts ...string) string {
 	return path
 }
 
-// Status is what the coordinator that answers says of the group. It needs no token.
+// Status is what the coordinator that answers says of the group; the client's list of coordinators follows the answer. It needs no
+// token.
 func (c *Client) Status(ctx context.Context) (wire.Status, error) {
-	return get[wire.Status](ctx, c, at("status"), nil)
+	status, err := get[wire.Status](ctx, c, at("status"), nil)
+	if err == nil {
+		c.learn(addresses(status.Members))
+	}
+	return status, err
+}
+
+// addresses are the URLs of the members that have said theirs.
+func addresses(members []wire.Member) []string {
+	var list []string
+	for _, m := range members {
+		if m.API != "" {
+			list = append(list, m.API)
+		}
+	}
+	return list
+}
+
+// Refresh asks the coordinator that answered last, and no other, for the addresses of all, if any has answered at all: what other
+// answers do not carry. It tells nobody of an error, because the answer that mattered has come already.
+func (c *Client) Refresh(ctx context.Context) {
+	if !c.answered.Load() {
+		return
+	}
+	var me wire.WhoAmI
+	if err := c.once(ctx, c.Coordinators()[0], call{method: http.MethodGet, path: at("whoami"), out: &me, timeout: 2 * dialTimeout}, nil); err == nil {
+		c.learn(me.Coordinators)
+	}
 }
 
 // StatusOf asks one coordinator, once, and no other in its place.
@@ -157,13 +184,10 @@ func (c *Client) Balance(ctx context.Context, id raylink.AccountID) (wire.Balanc
 	return get[wire.Balance](ctx, c, at("balance"), query)
 }
 
-// Journal copies the journal's lines after entry `after` to w. Nothing was written to w when a coordinator could not be reached;
+// Journal copies the whole journal to w, because a part of it cannot be verified alone; admins only. Nothing was written to w when a coordinator could not be reached;
 // an error in the middle leaves w with whole or cut lines.
-func (c *Client) Journal(ctx context.Context, after uint64, w io.Writer) error {
+func (c *Client) Journal(ctx context.Context, w io.Writer) error {
 	k := call{method: http.MethodGet, path: at("journal"), read: true}
-	if after > 0 {
-		k.query = url.Values{"after": {strconv.FormatUint(after, 10)}}
-	}
 	var last error
 	for _, base := range c.Coordinators() {
 		answer, err := c.send(ctx, base, k, nil)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/raylink/ray"
+	"raylink/raylink/wire"
 )
 
 // TestDemo is the end-to-end run on real parts: three coordinators, three suppliers, real Ray in real containers over the real overlay, the
@@ -78,14 +80,14 @@ func leftovers(t *testing.T) string {
 
 // TestSuppliersCommand is the form that a supplier is given: the agent in a container of the worker image, with the engine's socket. Coordinators and
 // gateways are reached by an address of the host, so the endpoint speaks TLS, and `raylink connect` spares the user both token and CA.
-// The agents' containers are killed under the running job, which does not notice.
+// The agents' containers are killed under the running job, which does not notice. A second cluster on the same machines reaches nothing of the first.
 func TestSuppliersCommand(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
 		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	ctx := t.Context()
 	host := bridgeAddress(t)
-	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 2, Cores: 2,
+	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 3, Cores: 2,
 		Memory: "8Gi", Host: host, Secure: true, Contained: true, Out: os.Stdout})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +98,7 @@ func TestSuppliersCommand(t *testing.T) {
 		}
 	})
 	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_EXAMPLE", "../../examples/first-job")}
-	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.agentsDie, s.throughConnect} {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.agentsDie, s.throughConnect, s.twoClusters} {
 		if err := chapter(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -184,4 +186,63 @@ func (s *Story) throughConnect(ctx context.Context) error {
 		return fmt.Errorf("a job through raylink connect: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// dial tries to reach each address and port from inside a container, and prints those that answered.
+const dial = `
+import socket, sys
+for target in sys.argv[1:]:
+    host, port = target.split(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+        print("reached", target)
+    except OSError:
+        pass`
+
+// twoClusters creates a second cluster on the same machines; neither reaches the other, and each reaches itself.
+func (s *Story) twoClusters(ctx context.Context) error {
+	text, err := os.ReadFile(filepath.Join(s.Job, "cluster.yaml"))
+	if err != nil {
+		return err
+	}
+	manifest := filepath.Join(s.Network.cfg.Dir, "second.yaml")
+	if err := os.WriteFile(manifest, bytes.Replace(text, []byte("name: first-job"), []byte("name: second-job"), 1), 0o600); err != nil {
+		return err
+	}
+	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", manifest, "--yes"); err != nil {
+		return err
+	}
+	c, err := s.Network.As("engineer")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	second, err := c.Cluster(ctx, "second-job")
+	if err != nil {
+		return err
+	}
+	for _, pair := range [][2]wire.Cluster{{s.cluster, second}, {second, s.cluster}} {
+		for _, node := range pair[0].Nodes {
+			own, foreign := targets(pair[0]), targets(pair[1])
+			out, err := dockerRun(ctx, append([]string{"exec", "raylink-" + string(node.Lease), "python", "-c", dial}, append(own[:1], foreign...)...)...)
+			if err != nil {
+				return err
+			}
+			if strings.TrimSpace(out) != "reached "+own[0] {
+				return fmt.Errorf("%s of %s should reach %s and nothing of %s: %s", node.Node, pair[0].Name, own[0], pair[1].Name, out)
+			}
+		}
+	}
+	return nil
+}
+
+// targets are Ray's ports on a cluster's nodes, the head's first.
+func targets(c wire.Cluster) []string {
+	var list []string
+	for _, node := range c.Nodes {
+		for _, port := range []int{ray.GCSPort, ray.DashboardPort, ray.NodeManagerPort, ray.AgentPort} {
+			list = append(list, fmt.Sprintf("%s:%d", node.Address, port))
+		}
+	}
+	return list
 }

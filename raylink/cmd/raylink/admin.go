@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -93,6 +94,7 @@ func (a *app) grant() *cobra.Command {
 
 // view is one coordinator's own word about the group.
 type view struct {
+	ID     string       `json:"id"`
 	URL    string       `json:"url"`
 	Status *wire.Status `json:"status,omitempty"`
 	Error  string       `json:"error,omitempty"`
@@ -128,26 +130,34 @@ func survey(ctx context.Context, s *session) ([]view, error) {
 	if err != nil {
 		return nil, err
 	}
-	var views []view
-	for _, m := range first.Members {
-		v := view{URL: m.API}
-		if status, err := s.StatusOf(ctx, m.API); err != nil {
-			v.Error = err.Error()
-		} else {
-			v.Status = &status
+	views := make([]view, len(first.Members))
+	var asked sync.WaitGroup
+	for i, m := range first.Members {
+		views[i] = view{ID: m.ID, URL: m.API}
+		if m.API == "" {
+			views[i].Error = "it has not said its address yet"
+			continue
 		}
-		views = append(views, v)
+		asked.Go(func() {
+			if status, err := s.StatusOf(ctx, m.API); err != nil {
+				views[i].Error = strings.TrimPrefix(err.Error(), m.API+": ")
+			} else {
+				views[i].Status = &status
+			}
+		})
 	}
+	asked.Wait()
 	return views, nil
 }
 
 func showViews(w io.Writer, views []view) {
 	rows := [][]string{{"COORDINATOR", "URL", "ROLE", "INDEX", "DIGEST", "VERSION"}}
 	digests, gateways := map[uint64]string{}, []wire.Gateway(nil)
-	agree := true
+	agree, away := true, []string(nil)
 	for _, v := range views {
 		if v.Status == nil {
-			rows = append(rows, []string{"", v.URL, "away", "", v.Error, ""})
+			rows = append(rows, []string{v.ID, v.URL, "away", "", "", ""})
+			away = append(away, fmt.Sprintf("%s does not answer: %s", v.ID, v.Error))
 			continue
 		}
 		role := "follower"
@@ -161,6 +171,9 @@ func showViews(w io.Writer, views []view) {
 		rows = append(rows, []string{v.Status.ID, v.URL, role, fmt.Sprint(v.Status.Index), short(v.Status.Digest), v.Status.Version})
 	}
 	grid(w, "", rows...)
+	for _, line := range away {
+		fmt.Fprintln(w, line)
+	}
 	if !agree {
 		fmt.Fprintln(w, "\nTwo coordinators are at one index with different digests. That must never happen: stop the network and keep all data directories.")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,7 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -32,9 +36,42 @@ type entry struct {
 // session is a login in use.
 type session struct {
 	*client.Client
+	app    *app
 	name   string
 	caFile string
 	token  string
+	kept   []string // the context's coordinators, as config.yaml has them; nil where the login is not from there
+}
+
+// Close ends a session. Before that it looks who belongs to the group now, and keeps that, the one that answered first: no single
+// address matters then, and the next verb does not begin at a dead one.
+func (s *session) Close() {
+	defer s.Client.Close()
+	if s.kept == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), learnWithin)
+	defer cancel()
+	s.Refresh(ctx)
+	if now := s.Coordinators(); !slices.Equal(now, s.kept) {
+		if err := s.app.keepCoordinators(s.name, now); err != nil {
+			fmt.Fprintln(s.app.err, "warning: the coordinators' new addresses are not kept:", err)
+		}
+	}
+}
+
+// learnWithin is how long the end of a verb may take to look for new coordinators.
+const learnWithin = 2 * time.Second
+
+// keepCoordinators changes the addresses of one context.
+func (a *app) keepCoordinators(name string, coordinators []string) error {
+	return a.edit(func(c *config, _ map[string]string) {
+		for i := range c.Contexts {
+			if c.Contexts[i].Name == name {
+				c.Contexts[i].Coordinators = coordinators
+			}
+		}
+	})
 }
 
 // dir is a directory below an XDG base directory.
@@ -77,26 +114,42 @@ func (a *app) load() (c config, tokens map[string]string, err error) {
 
 // save keeps a login and makes it the current one. The CA goes beside it, because `ray job submit --verify` wants a file.
 func (a *app) save(name string, coordinators []string, caPEM []byte, token string) error {
-	c, tokens, err := a.load()
-	if err != nil {
-		return err
-	}
 	dir, err := a.configDir()
 	if err != nil {
 		return err
 	}
 	e := entry{Name: name, Coordinators: coordinators, CAFile: filepath.Join(dir, name+".ca.pem")}
-	kept := []entry{}
-	for _, old := range c.Contexts {
-		if old.Name != name {
-			kept = append(kept, old)
-		}
-	}
-	c.Contexts, c.Current = append(kept, e), name
-	tokens[name] = token
 	if err := writePrivate(e.CAFile, caPEM); err != nil {
 		return err
 	}
+	return a.edit(func(c *config, tokens map[string]string) {
+		c.Contexts = append(slices.DeleteFunc(c.Contexts, func(old entry) bool { return old.Name == name }), e)
+		c.Current, tokens[name] = name, token
+	})
+}
+
+// edit changes both files; of several processes that want to, one does at a time.
+func (a *app) edit(change func(*config, map[string]string)) error {
+	dir, err := a.configDir()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("writing the login: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the login: %w", err)
+	}
+	defer lock.Close() // which unlocks it
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("locking %s: %w", dir, err)
+	}
+	c, tokens, err := a.load()
+	if err != nil {
+		return err
+	}
+	change(&c, tokens)
 	for file, value := range map[string]any{"config.yaml": c, "credentials.yaml": tokens} {
 		text, err := yaml.Marshal(value)
 		if err != nil {
@@ -114,14 +167,22 @@ func writePrivate(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // of mode 0600
+	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := os.WriteFile(temporary, data, 0o600); err != nil {
+	defer os.Remove(f.Name()) // gone already after the rename
+	_, err = f.Write(data)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return os.Rename(temporary, path)
+	return nil
 }
 
 // open finds the login to use: RAYLINK_URL, RAYLINK_CA and RAYLINK_TOKEN over the context that --context, RAYLINK_CONTEXT or the
@@ -133,10 +194,10 @@ func (a *app) open() (*session, error) {
 	}
 	if list := a.getenv("RAYLINK_URL"); list != "" {
 		coordinators = strings.Split(list, ",")
-		s.name = "env"
+		s.name, s.kept = "env", nil
 	}
 	if file := a.getenv("RAYLINK_CA"); file != "" {
-		s.caFile = file
+		s.caFile, s.token = file, "" // a login's token is not shown to another network
 	}
 	if token := a.getenv("RAYLINK_TOKEN"); token != "" {
 		s.token = strings.TrimSpace(token)
@@ -173,14 +234,14 @@ func (a *app) chosen() (*session, []string, error) {
 	}
 	for _, e := range c.Contexts {
 		if e.Name == name {
-			return &session{name: name, caFile: e.CAFile, token: tokens[name]}, e.Coordinators, nil
+			return &session{app: a, name: name, caFile: e.CAFile, token: tokens[name], kept: e.Coordinators}, e.Coordinators, nil
 		}
 	}
 	if wanted != "" {
 		return nil, nil, raylink.Errorf(raylink.CodeNotFound, "there is no login named %q", wanted).
 			WithHint("`raylink login URL --name %s` makes it", wanted)
 	}
-	return &session{name: "env"}, nil, nil
+	return &session{app: a, name: "env"}, nil, nil
 }
 
 // rayToken keeps the access token in a file of its own, for Ray's client, and returns the file's path.

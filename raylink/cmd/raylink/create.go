@@ -60,6 +60,9 @@ Ray's own view. Charged is by the minute, from then on.`,
 
 // create shows the price, asks, and accepts.
 func (a *app) create(c *cobra.Command, s *session, file string, yes, show bool) (wire.Cluster, error) {
+	if file == "" {
+		return wire.Cluster{}, usage(c, "which manifest? -f FILE is missing")
+	}
 	if !yes && (!terminal(a.in) || file == "-") {
 		return wire.Cluster{}, raylink.Errorf(raylink.CodeInvalid, "this spends money, and nobody is here to agree").
 			WithHint("look at `raylink quote -f %s`, then add --yes", file)
@@ -73,7 +76,7 @@ func (a *app) create(c *cobra.Command, s *session, file string, yes, show bool) 
 		fmt.Fprintln(a.out)
 	}
 	if !yes {
-		agreed, err := a.ask("Create it? [y/N] ")
+		agreed, err := a.ask(c.Context(), "Create it? [y/N] ")
 		if err != nil {
 			return wire.Cluster{}, err
 		}
@@ -151,7 +154,7 @@ func (a *app) showCommands(s *session, x wire.Cluster) error {
 		fmt.Fprintf(a.out, "\n%s is ready after %s.\n", a.paint(a.out, bold, x.Name), seconds(x.ReadyAt.Sub(x.CreatedAt)))
 	}
 	fmt.Fprintf(a.out, "endpoint: %s\n\n", a.paint(a.out, bold, endpoint))
-	fmt.Fprintf(a.out, "Run a job with Ray's own client (pip install 'ray[default]==%s'):\n", x.RayVersion)
+	fmt.Fprintf(a.out, "Run a job with Ray's own client (pip install 'ray[default]==%s'); the file holds your access token, and only you can read it:\n", x.RayVersion)
 	fmt.Fprintf(a.out, "  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=%s\n", quoted(path))
 	fmt.Fprintf(a.out, "  ray job submit --address %s%s --working-dir . -- python train.py\n\n", endpoint, verify)
 	fmt.Fprintf(a.out, "Then:\n  raylink logs %[1]s            the newest job's log\n  raylink bill %[1]s            what it costs, minute by minute\n"+

@@ -13,7 +13,6 @@ func (a *app) journal() *cobra.Command {
 }
 
 func (a *app) journalExport() *cobra.Command {
-	var after uint64
 	var file string
 	c := &cobra.Command{
 		Use:   "export",
@@ -22,7 +21,6 @@ func (a *app) journalExport() *cobra.Command {
 check the file without the network: raylink verify FILE.`,
 		Example: "  raylink journal export --file journal.jsonl && raylink verify journal.jsonl\n  raylink journal export | raylink verify -", Args: wants(),
 	}
-	c.Flags().Uint64Var(&after, "after", 0, "only entries after this number; verify wants the whole")
 	c.Flags().StringVar(&file, "file", "", "where to (default: standard output)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := a.open()
@@ -31,9 +29,9 @@ check the file without the network: raylink verify FILE.`,
 		}
 		defer s.Close()
 		if file == "" {
-			return s.Journal(c.Context(), after, a.out)
+			return s.Journal(c.Context(), a.out)
 		}
-		return exportTo(file, func(w io.Writer) error { return s.Journal(c.Context(), after, w) })
+		return exportTo(file, func(w io.Writer) error { return s.Journal(c.Context(), w) })
 	}
 	return c
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -46,11 +48,11 @@ func (a *app) doLogin(ctx context.Context, coordinator, tokenFile, pin, name str
 		return err
 	}
 	if pin == "" {
-		if err := a.confirmCA(coordinator, sum, tokenFile == "-"); err != nil {
+		if err := a.confirmCA(ctx, coordinator, sum, tokenFile == "-"); err != nil {
 			return err
 		}
 	}
-	token, err := a.loginToken(tokenFile)
+	token, err := a.loginToken(ctx, tokenFile)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (a *app) doLogin(ctx context.Context, coordinator, tokenFile, pin, name str
 }
 
 // confirmCA shows the fingerprint, and asks whether it is the right one unless the coordinator is on this machine.
-func (a *app) confirmCA(coordinator, sum string, stdinTaken bool) error {
+func (a *app) confirmCA(ctx context.Context, coordinator, sum string, stdinTaken bool) error {
 	fmt.Fprintf(a.err, "The CA of %s has the SHA-256 fingerprint\n  %s\n", coordinator, sum)
 	if loopback(coordinator) {
 		return nil
@@ -94,7 +96,7 @@ func (a *app) confirmCA(coordinator, sum string, stdinTaken bool) error {
 		return raylink.Errorf(raylink.CodeInvalid, "nobody is here to confirm that fingerprint").
 			WithHint("compare it with what the admin told you, then add --ca-sha256 %s", sum)
 	}
-	ok, err := a.ask("Is that what the admin told you? [y/N] ")
+	ok, err := a.ask(ctx, "Is that what the admin told you? [y/N] ")
 	if err == nil && !ok {
 		err = raylink.Errorf(raylink.CodeForbidden, "not logged in: the fingerprint was not confirmed")
 	}
@@ -102,7 +104,7 @@ func (a *app) confirmCA(coordinator, sum string, stdinTaken bool) error {
 }
 
 // loginToken finds the access token, or asks for it without showing it.
-func (a *app) loginToken(file string) (string, error) {
+func (a *app) loginToken(ctx context.Context, file string) (string, error) {
 	if file != "" {
 		return a.readSecret(file)
 	}
@@ -114,19 +116,50 @@ func (a *app) loginToken(file string) (string, error) {
 		return "", raylink.Errorf(raylink.CodeInvalid, "no access token was given").WithHint("add --token-file FILE, or set RAYLINK_TOKEN")
 	}
 	fmt.Fprint(a.err, "Access token: ")
-	text, err := term.ReadPassword(int(in.Fd()))
+	screen, err := term.GetState(int(in.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("looking at the terminal: %w", err)
+	}
+	text, err := answered(ctx, func() (string, error) {
+		secret, err := term.ReadPassword(int(in.Fd()))
+		return string(secret), err
+	})
 	fmt.Fprintln(a.err)
+	_ = term.Restore(int(in.Fd()), screen) // after ^C it would go on hiding what is typed
 	if err != nil {
 		return "", fmt.Errorf("reading the token: %w", err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	return strings.TrimSpace(text), nil
+}
+
+// answered waits for somebody to type, or for ^C. A read from a terminal cannot be ended: after ^C it is left behind, and the process ends.
+func answered(ctx context.Context, read func() (string, error)) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := read()
+		typed <- line{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case l := <-typed:
+		return l.text, l.err
+	}
 }
 
 // ask asks a question whose answer is no unless it is yes.
-func (a *app) ask(question string) (bool, error) {
+func (a *app) ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprint(a.err, question)
-	line, err := bufio.NewReaderSize(a.in, 64).ReadString('\n')
-	if err != nil && line == "" {
+	line, err := answered(ctx, func() (string, error) { return bufio.NewReaderSize(a.in, 64).ReadString('\n') })
+	if errors.Is(err, io.EOF) {
+		fmt.Fprintln(a.err)
+		err = nil // ^D is no answer, which is no
+	}
+	if err != nil {
 		return false, fmt.Errorf("reading the answer: %w", err)
 	}
 	answer := strings.ToLower(strings.TrimSpace(line))

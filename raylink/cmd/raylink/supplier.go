@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
 
+	"raylink/raylink"
 	"raylink/supplier"
 )
 
@@ -39,7 +41,30 @@ func (a *app) supplierRemove() *cobra.Command {
 		Example: "  raylink machine drain m-abcdefghij && systemctl stop raylink-supplier && raylink supplier remove",
 		Args:    wants(),
 	}
+	yes := c.Flags().BoolP("yes", "y", false, "remove without asking")
 	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error {
-		return supplier.Remove(ctx, config, log)
+		if err := a.agreeToRemove(ctx, config.Data, *yes); err != nil {
+			return err
+		}
+		if err := supplier.Remove(ctx, config, log); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "Nothing of raylink runs for %s any more. The machine's identity stays there: it may start again, or the directory may be deleted.\n", config.Data)
+		return nil
 	})
+}
+
+// agreeToRemove asks, because the clusters whose nodes are here lose them.
+func (a *app) agreeToRemove(ctx context.Context, data string, yes bool) error {
+	if yes {
+		return nil
+	}
+	if !terminal(a.in) {
+		return raylink.Errorf(raylink.CodeInvalid, "this ends all leases of %s, and nobody is here to agree", data).WithHint("add --yes")
+	}
+	agreed, err := a.ask(ctx, fmt.Sprintf("End all leases of %s and remove their containers and files? [y/N] ", data))
+	if err == nil && !agreed {
+		err = raylink.Errorf(raylink.CodeInvalid, "nothing was removed")
+	}
+	return err
 }
