@@ -21,6 +21,19 @@ func (s *Server) mint(c *gin.Context, who caller) (io.Reader, error) {
 	return s.Authority.Mint(who.by(), c.Request.Method+" "+c.FullPath(), idempotency(c))
 }
 
+// asked reads a user's write: who asks, by one of these roles; the body; and the entropy for what it mints.
+func (s *Server) asked(c *gin.Context, into any, roles ...raylink.Role) (caller, io.Reader, error) {
+	who, err := s.user(c, roles...)
+	if err != nil {
+		return who, nil, err
+	}
+	if err := body(c, maxBody, into); err != nil {
+		return who, nil, err
+	}
+	entropy, err := s.mint(c, who)
+	return who, entropy, err
+}
+
 func (s *Server) getWhoami(c *gin.Context) (any, error) {
 	who, err := s.user(c)
 	if err != nil {
@@ -67,15 +80,8 @@ func balanceView(st *state.State, a *state.Account) wire.Balance {
 }
 
 func (s *Server) postAccount(c *gin.Context) (any, error) {
-	who, err := s.user(c, raylink.RoleAdmin)
-	if err != nil {
-		return nil, err
-	}
 	var r wire.AccountRequest
-	if err := body(c, maxBody, &r); err != nil {
-		return nil, err
-	}
-	entropy, err := s.mint(c, who)
+	who, entropy, err := s.asked(c, &r, raylink.RoleAdmin)
 	if err != nil {
 		return nil, err
 	}
@@ -101,15 +107,8 @@ func (s *Server) account(id raylink.AccountID) (wire.Account, error) {
 }
 
 func (s *Server) postGrant(c *gin.Context) (any, error) {
-	who, err := s.user(c, raylink.RoleAdmin)
-	if err != nil {
-		return nil, err
-	}
 	var r wire.GrantRequest
-	if err := body(c, maxBody, &r); err != nil {
-		return nil, err
-	}
-	entropy, err := s.mint(c, who)
+	who, entropy, err := s.asked(c, &r, raylink.RoleAdmin)
 	if err != nil {
 		return nil, err
 	}
@@ -182,12 +181,9 @@ func lifetime(text string, usual time.Duration) (time.Duration, error) {
 }
 
 func (s *Server) postToken(c *gin.Context) (any, error) {
-	who, err := s.user(c)
-	if err != nil {
-		return nil, err
-	}
 	var r wire.TokenRequest
-	if err := body(c, maxBody, &r); err != nil {
+	who, entropy, err := s.asked(c, &r)
+	if err != nil {
 		return nil, err
 	}
 	account := cmp.Or(r.Account, who.account)
@@ -195,10 +191,6 @@ func (s *Server) postToken(c *gin.Context) (any, error) {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "you may issue tokens of your own account and role only")
 	}
 	ttl, err := lifetime(r.TTL, 0)
-	if err != nil {
-		return nil, err
-	}
-	entropy, err := s.mint(c, who)
 	if err != nil {
 		return nil, err
 	}
@@ -243,12 +235,9 @@ func (s *Server) deleteToken(c *gin.Context) (any, error) {
 }
 
 func (s *Server) postJoinToken(c *gin.Context) (any, error) {
-	who, err := s.user(c, raylink.RoleAdmin, raylink.RoleSupplier)
-	if err != nil {
-		return nil, err
-	}
 	var r wire.JoinTokenRequest
-	if err := body(c, maxBody, &r); err != nil {
+	who, entropy, err := s.asked(c, &r, raylink.RoleAdmin, raylink.RoleSupplier)
+	if err != nil {
 		return nil, err
 	}
 	if who.role != raylink.RoleAdmin && (r.Kind != state.JoinKindMachine || cmp.Or(r.Account, who.account) != who.account) {
@@ -258,10 +247,6 @@ func (s *Server) postJoinToken(c *gin.Context) (any, error) {
 		r.Account = cmp.Or(r.Account, who.account)
 	}
 	ttl, err := lifetime(r.TTL, time.Hour)
-	if err != nil {
-		return nil, err
-	}
-	entropy, err := s.mint(c, who)
 	if err != nil {
 		return nil, err
 	}

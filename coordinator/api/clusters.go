@@ -19,12 +19,9 @@ import (
 )
 
 func (s *Server) postQuote(c *gin.Context) (any, error) {
-	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
-	if err != nil {
-		return nil, err
-	}
 	var r wire.QuoteRequest
-	if err := body(c, maxBody, &r); err != nil {
+	who, entropy, err := s.asked(c, &r, raylink.RoleTenant, raylink.RoleAdmin)
+	if err != nil {
 		return nil, err
 	}
 	spec, notes, err := manifest.Parse([]byte(r.Manifest))
@@ -32,10 +29,6 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	image, _, err := manifest.Image(spec.Image, "amd64")
-	if err != nil {
-		return nil, err
-	}
-	entropy, err := s.mint(c, who)
 	if err != nil {
 		return nil, err
 	}
@@ -95,15 +88,8 @@ func supplierOf(st *state.State, id raylink.MachineID) string {
 }
 
 func (s *Server) postCluster(c *gin.Context) (any, error) {
-	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
-	if err != nil {
-		return nil, err
-	}
 	var r wire.CreateRequest
-	if err := body(c, maxBody, &r); err != nil {
-		return nil, err
-	}
-	entropy, err := s.mint(c, who)
+	who, entropy, err := s.asked(c, &r, raylink.RoleTenant, raylink.RoleAdmin)
 	if err != nil {
 		return nil, err
 	}

@@ -52,13 +52,19 @@ func (s *Story) create(ctx context.Context) error {
 	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", manifest, "--yes"); err != nil {
 		return err
 	}
+	var err error
+	s.cluster, err = s.look(ctx)
+	return err
+}
+
+// look is the story's cluster as it is now.
+func (s *Story) look(ctx context.Context) (wire.Cluster, error) {
 	c, err := s.Network.As("engineer")
 	if err != nil {
-		return err
+		return wire.Cluster{}, err
 	}
 	defer c.Close()
-	s.cluster, err = c.Cluster(ctx, "first-job")
-	return err
+	return c.Cluster(ctx, "first-job")
 }
 
 func (s *Story) endpoint() string { return s.cluster.Endpoints[0] }
@@ -123,12 +129,7 @@ func (s *Story) killLeader(ctx context.Context) (string, error) {
 	s.note("%s leads after %.1f s", after.Leader, time.Since(start).Seconds())
 	minutes := s.cluster.Minutes
 	return before.Leader, s.soon(ctx, "the new leader bills on", 3*time.Minute, func(ctx context.Context) error {
-		c, err := s.Network.As("engineer")
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		x, err := s.look(ctx)
 		if err != nil {
 			return err
 		}
@@ -246,12 +247,7 @@ func (s *Story) loseHead(ctx context.Context) error {
 
 func (s *Story) headBack(ctx context.Context, head wire.Node, start time.Time) error {
 	return s.soon(ctx, "the head comes back", 2*time.Minute, func(ctx context.Context) error {
-		c, err := s.Network.As("engineer")
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		x, err := s.look(ctx)
 		if err != nil {
 			return err
 		}

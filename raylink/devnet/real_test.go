@@ -143,12 +143,7 @@ func (s *Story) agentsDie(ctx context.Context) error {
 		return fmt.Errorf("the job noticed that the agents died: %w\n%s", err, j)
 	}
 	return s.soon(ctx, "the new agents report what they adopted", time.Minute, func(ctx context.Context) error {
-		c, err := s.Network.As("engineer")
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		x, err := c.Cluster(ctx, string(s.cluster.ID))
+		x, err := s.look(ctx)
 		if err != nil {
 			return err
 		}
