@@ -20,6 +20,7 @@ import (
 	"raylink/raylink"
 	"raylink/raylink/identity"
 	"raylink/raylink/overlay"
+	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 	"raylink/supplier/runtime/scripted"
 )
@@ -242,7 +243,7 @@ func TestWholeLife(t *testing.T) {
 			t.Errorf("the endpoint is %s, the data plane's port %d", r.Endpoint, status.Port)
 		}
 		spec, _ := w.host.Spec(head)
-		if spec.CPU != raylink.Unit || spec.Memory != 1<<30 || spec.ShmBytes != (1<<30)/10*3 || spec.Hostname != "first-headgroup-0" || spec.Hosts["first-headgroup-0"] != "100.64.1.2" {
+		if spec.CPU != raylink.Unit || spec.Memory != 1<<30 || spec.ShmBytes != ray.ShmBytes(1<<30) || spec.Hostname != "first-headgroup-0" || spec.Hosts["first-headgroup-0"] != "100.64.1.2" {
 			t.Errorf("the container was started with %+v", spec)
 		}
 		token := filepath.Join(spec.Dir, "token")

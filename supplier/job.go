@@ -11,6 +11,7 @@ import (
 
 	"raylink/raylink"
 	"raylink/raylink/overlay"
+	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 	"raylink/supplier/converge"
 	"raylink/supplier/runtime"
@@ -111,7 +112,7 @@ func (a *Agent) startContainer(ctx context.Context, out *outcome) error {
 	order := out.order
 	spec := runtime.Spec{
 		Lease: out.id, Machine: a.parts.Machine, Cluster: order.Cluster, Hostname: hostname(order.Node), Image: order.Image,
-		Dir: a.files.node(out.id), CPU: order.Limits.CPU, Memory: order.Limits.Memory, ShmBytes: runtime.ShmFor(order.Limits.Memory),
+		Dir: a.files.node(out.id), CPU: order.Limits.CPU, Memory: order.Limits.Memory, ShmBytes: ray.ShmBytes(order.Limits.Memory),
 	}
 	if order.Mesh.Address.IsValid() && spec.Hostname != "" {
 		spec.Hosts = map[string]string{spec.Hostname: order.Mesh.Address.Addr().String()} // without a network nobody else writes it there

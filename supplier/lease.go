@@ -50,6 +50,7 @@ type lease struct {
 	status   runtime.PlaneStatus
 	key      overlay.PrivateKey // outlives the data plane, so that the next one is the same to its peers
 	port     uint16
+	shown    shown     // what is reported of key
 	silent   time.Time // since when the data plane has not answered
 	adopting time.Time // since when a data plane that was found is being adopted; zero when that is over
 	stray    bool      // one was found that cannot be adopted
@@ -66,6 +67,12 @@ type lease struct {
 
 	tally tally
 	saved time.Time
+}
+
+// shown is the public half of a key, signed. It is kept, because every look reports it and nothing else of a look costs as much.
+type shown struct {
+	of                overlay.PrivateKey
+	public, signature string
 }
 
 // trouble is what goes wrong with a lease.
@@ -327,8 +334,11 @@ func (a *Agent) describe(l *lease) wire.LeaseReport {
 		a.log.Debug("the machine's own address is not known", "error", err)
 		return r
 	}
-	r.PublicKey = l.key.Public().String()
-	r.Signature = identity.Sign(a.parts.Key, identity.OverlayKeyBytes(string(l.id), r.PublicKey))
+	if l.shown.of != l.key {
+		public := l.key.Public().String()
+		l.shown = shown{of: l.key, public: public, signature: identity.Sign(a.parts.Key, identity.OverlayKeyBytes(string(l.id), public))}
+	}
+	r.PublicKey, r.Signature = l.shown.public, l.shown.signature
 	r.Endpoint = netip.AddrPortFrom(address, l.port)
 	return r
 }

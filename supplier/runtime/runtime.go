@@ -63,6 +63,3 @@ const (
 func Entrypoint() []string {
 	return []string{"sh", "-c", "until [ -e /raylink/go ]; do sleep 0.05; done; exec sh /raylink/start.sh"}
 }
-
-// ShmFor is the size of /dev/shm for a memory limit, both in bytes: the 30 % that Ray gives its object store.
-func ShmFor(memory int64) int64 { return memory / 10 * 3 }
