@@ -30,6 +30,7 @@ const (
 	maxMemory = 16 << 40
 	minMemory = 512 << 20 // Ray's own processes take about as much
 	maxGPU    = 64
+	maxEnvSum = 128 << 10 // bytes of a group's names and values; the kernel refuses a start with 2 MiB of them
 )
 
 func (p *parser) group(s source) raylink.NodeGroup {
@@ -43,6 +44,11 @@ func (p *parser) group(s source) raylink.NodeGroup {
 		g.Resources = p.limits(at+".containers[0].resources", c.Resources)
 		g.Env = p.env(at+".containers[0].env", c.Env)
 		p.volumes(at, pod, c)
+	}
+	for _, k := range []string{"gpu-fraction", "gpu-memory"} { // a scheduler's way to ask for a part of a device: ignored, there would be none
+		if s.template.Annotations[k] != "" {
+			p.unsupported(s.path+".template.metadata.annotations."+k, "not supported by Raylink: a device is rented whole; ask for nvidia.com/gpu in the limits")
+		}
 	}
 	g.Require = p.require(at+".nodeSelector", pod.NodeSelector)
 	p.params(s, &g)
@@ -241,6 +247,7 @@ func (p *parser) env(path string, list []corev1.EnvVar) map[string]string {
 		return nil
 	}
 	out := map[string]string{}
+	sum := 0
 	for i, e := range list {
 		at := path + "[" + itoa(i) + "]"
 		if e.ValueFrom != nil {
@@ -256,6 +263,10 @@ func (p *parser) env(path string, list []corev1.EnvVar) map[string]string {
 			continue
 		}
 		out[e.Name] = value
+		if sum += len(e.Name) + len(value); sum > maxEnvSum {
+			p.invalid(path, "has more than %d bytes of names and values", maxEnvSum)
+			return nil
+		}
 	}
 	return out
 }
@@ -291,11 +302,21 @@ func (p *parser) require(path string, selector map[string]string) map[string]str
 	if len(selector) == 0 {
 		return nil
 	}
+	if len(selector) > maxLabels {
+		p.invalid(path, "has %d labels; the limit is %d", len(selector), maxLabels)
+		return nil
+	}
 	out := map[string]string{}
 	for _, k := range sortedKeys(selector) {
 		v := selector[k]
 		switch {
-		case k == "kubernetes.io/arch":
+		case k == "kubernetes.io/arch" || k == raylink.LabelArch:
+			if v != "amd64" && v != "arm64" {
+				p.unsupported(path+"."+k, "%q: machines are amd64 or arm64", v)
+			}
+			if old, both := out[raylink.LabelArch]; both && old != v {
+				p.invalid(path+"."+k, "no machine is %s and %s", old, v)
+			}
 			out[raylink.LabelArch] = v
 		case k == "kubernetes.io/os":
 			if v != "linux" {

@@ -98,7 +98,7 @@ func (p *parser) note(rule, path, text string) {
 func (p *parser) allNotes() []string {
 	var out []string
 	for _, n := range p.notes {
-		where := n.paths[0]
+		where := printable(n.paths[0])
 		if more := len(n.paths) - 1; more > 0 {
 			where += " and " + itoa(more) + " more"
 		}
@@ -125,8 +125,8 @@ func (p *parser) err(text string) error {
 		if i >= maxProblems {
 			continue
 		}
-		words := q.path + ": " + q.text
-		if n := lineOf(line, q.path); n > 0 {
+		words := printable(q.path) + ": " + printable(q.text)
+		if n := lineOf(line, q.path[:min(len(q.path), maxShown)]); n > 0 {
 			words += " (line " + itoa(n) + ")"
 		}
 		shown = append(shown, words)
@@ -147,9 +147,12 @@ func (p *parser) decode(text []byte) (raw any, cluster *rayv1.RayCluster, err er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := plain(doc); err != nil {
+		return nil, nil, err
+	}
 	asJSON, err := yaml.YAMLToJSONStrict([]byte(doc))
 	if err != nil {
-		return nil, nil, raylink.Errorf(raylink.CodeInvalid, "the manifest is not YAML or JSON: %v", err).WithHint("check indentation and quotes at the line named")
+		return nil, nil, notYAML(err)
 	}
 	var head struct {
 		APIVersion string `json:"apiVersion"`
@@ -167,14 +170,16 @@ func (p *parser) decode(text []byte) (raw any, cluster *rayv1.RayCluster, err er
 	if err := dec.Decode(&raw); err != nil {
 		return nil, nil, fmt.Errorf("reading the manifest a second time: %w", err)
 	}
-	if at, found := vast(raw); found {
-		at = strings.ReplaceAll(at, ".[", "[")
-		return nil, nil, raylink.Errorf(raylink.CodeInvalid, "%s: is a number of absurd length or exponent", at).WithHint("write the number out")
+	if at, found := vast("", raw); found {
+		return nil, nil, raylink.Errorf(raylink.CodeInvalid, "%s: is a number of absurd length or exponent", printable(at)).WithHint("write the number out")
 	}
 	cluster = new(rayv1.RayCluster)
 	strict, err := kjson.UnmarshalStrict(asJSON, cluster)
 	if err != nil {
-		return nil, nil, raylink.Errorf(raylink.CodeInvalid, "the manifest is no RayCluster: %v", err).
+		if at, found := misread("", raw); found {
+			return nil, nil, raylink.Errorf(raylink.CodeInvalid, "%s: is not a quantity", printable(at)).WithHint("write it like 2, 500m or 4Gi")
+		}
+		return nil, nil, raylink.Errorf(raylink.CodeInvalid, "the manifest is no RayCluster: %s", printable(err.Error())).
 			WithHint("check the type of that field; values of rayStartParams, labels and env are text: quote numbers and true/false")
 	}
 	for _, e := range strict {
@@ -186,73 +191,6 @@ func (p *parser) decode(text []byte) (raw any, cluster *rayv1.RayCluster, err er
 		p.invalid(path, "ray.io/v1 has no such field")
 	}
 	return raw, cluster, nil
-}
-
-// vast finds a number that Kubernetes' reader of quantities would take minutes to write out, such as 1e100000000. Quantities stand in so many
-// of KubeRay's fields that all texts are looked at, except the values of variables.
-func vast(value any) (path string, found bool) {
-	switch v := value.(type) {
-	case map[string]any:
-		for _, k := range sortedKeys(v) {
-			if k == "value" {
-				continue
-			}
-			if below, found := vast(v[k]); found {
-				return strings.TrimSuffix(k+"."+below, "."), true
-			}
-		}
-	case []any:
-		for i, e := range v {
-			if below, found := vast(e); found {
-				return strings.TrimSuffix("["+itoa(i)+"]."+below, "."), true
-			}
-		}
-	case string:
-		mantissa, exponent, _ := strings.Cut(strings.ToLower(v), "e")
-		digits := strings.TrimLeft(exponent, "+-0")
-		number := v != "" && strings.Trim(mantissa, "+-.0123456789") == "" && strings.Trim(digits, "0123456789") == ""
-		if number && (len(mantissa) > 64 || len(digits) > 2) {
-			return "", true
-		}
-	}
-	return "", false
-}
-
-// single is the one document in a text; YAML's own reader would silently take the first of several.
-func single(text string) (string, error) {
-	var docs []string
-	var doc []string
-	full := false
-	flush := func() {
-		if full {
-			docs = append(docs, strings.Join(doc, "\n"))
-		}
-		doc, full = nil, false
-	}
-	for line := range strings.SplitSeq(text, "\n") {
-		if rest, ok := strings.CutPrefix(line, "---"); ok && (rest == "" || strings.ContainsRune(" \t\r", rune(rest[0]))) {
-			flush()
-			line = rest
-		} else if strings.TrimRight(line, " \t\r") == "..." {
-			flush()
-			continue
-		}
-		trimmed := strings.TrimSpace(line)
-		if trimmed != "" && trimmed[0] != '#' && trimmed[0] != '%' {
-			full = true
-		}
-		doc = append(doc, line)
-	}
-	flush()
-	switch len(docs) {
-	case 1:
-		return docs[0], nil
-	case 0:
-		return "", raylink.Errorf(raylink.CodeInvalid, "the manifest is empty").WithHint("send one RayCluster in YAML or JSON")
-	default:
-		return "", raylink.Errorf(raylink.CodeUnsupported, "the manifest holds %d documents", len(docs)).
-			WithHint("send the RayCluster alone; other Kubernetes objects have no meaning here")
-	}
 }
 
 // walk applies the rules to every field that is set.

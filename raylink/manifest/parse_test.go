@@ -180,6 +180,14 @@ func TestRefusalsNameTheField(t *testing.T) {
 func clusterRefusals() map[string]refusal {
 	return map[string]refusal{
 		"unknown field": {in("  rayVersion:", "  rayVersoin: x\n  rayVersion:"), "spec.rayVersoin: ray.io/v1 has no such field (line 8)"},
+		"twice, quoted": {in("labels: {side: left}", "labels: {1: a, '1': b}"), w0 + "labels.1: is there twice, with and without quotes"},
+		"alias bomb":    {in("# comment", "x: &a "+strings.Repeat("y", 2000)+"\ny: ["+strings.Repeat("*a,", 100)+"]"), "aliases 100 times"},
+		"old line ends": {strings.ReplaceAll(strings.TrimPrefix(whole, "# comment\n")+"---\nkind: Service\n", "\n", "\r"), "more than one document"},
+		"all a comment": {"#a: 1\r# b\r", "is empty"},
+		"not a number":  {in("replicas: 2", "replicas: .inf"), w0 + "replicas: is not a number"},
+		"huge replicas": {in("replicas: 2", "replicas: 4294967298"), "spec.workerGroupSpecs.replicas"},
+		"escapes":       {in("no-monitor:", "\"\\e[31m\\u202e\":"), w0 + "rayStartParams.\ufffd[31m\ufffd: `ray start`"},
+		"look-alike":    {in("name: first", "name: fir\u0455t"), "metadata.name"},
 		"twice":         {in("  rayVersion:", "  rayVersion: x\n  rayVersion:"), "already set in map"},
 		"two documents": {whole + "---\nkind: Service\n", "holds 2 documents"},
 		"empty":         {"---\n# nothing\n", "is empty"},
@@ -209,6 +217,18 @@ func groupRefusals() map[string]refusal {
 		"no cpu":          {in("{cpu: 500m, memory: 2Gi}", "{memory: 2Gi}"), "spec.headGroupSpec.template.spec.containers[0].resources.limits.cpu: is needed"},
 		"no memory":       {in("{cpu: 500m, memory: 2Gi}", "{cpu: 1}"), "resources.limits.memory: is needed"},
 		"negative cpu":    {in("cpu: 500m", "cpu: -1"), "out of bounds"},
+		"part of a gpu":   {in("template:\n        spec:\n          nodeSelector", "template:\n        metadata: {annotations: {gpu-fraction: '0.5'}}\n        spec:\n          nodeSelector"), w0 + "template.metadata.annotations.gpu-fraction: not supported by Raylink: a device is rented whole"},
+		"no quantity":     {in("cpu: 500m", "cpu: much"), "spec.headGroupSpec.template.spec.containers[0].resources.limits.cpu: is not a quantity"},
+		"colour":          {in(`no-monitor: "true"`, `log-color: purple`), w0 + "rayStartParams.log-color: must be one of auto, false, true"},
+		"many gpus":       {in(`no-monitor: "true"`, `num-gpus: "1000000000000000"`), w0 + "rayStartParams.num-gpus: must be a whole number from 0 to 1000000"},
+		"all memory":      {in(`no-monitor: "true"`, `memory: "1000000000000000"`), w0 + "rayStartParams.memory: must be a whole number from 0 to"},
+		"resource twice":  {in(`'"{\"ssd\": 2}"'`, `'{"ssd": 2, "ssd": 3}'`), `rayStartParams.resources: is not JSON like {"name": 1}: "ssd" stands there twice`},
+		"resource's tail": {in(`'"{\"ssd\": 2}"'`, `'{"ssd": 2}]'`), "something follows"},
+		"shell's name":    {in("{name: A, value: x}", "{name: OPTIND, value: x}"), p0 + "containers[0].env[0].name: variable OPTIND belongs to the shell"},
+		"much env":        {in("{name: A, value: x}", "{name: A, value: "+strings.Repeat("y", 30000)+"}"+strings.Repeat("\n                - {name: B, value: $(A)}", 5)), p0 + "containers[0].env: has more than"},
+		"odd arch":        {in("kubernetes.io/arch: amd64", "kubernetes.io/arch: riscv"), p0 + "nodeSelector.kubernetes.io/arch: \"riscv\": machines are amd64 or arm64"},
+		"two archs":       {in("region: eu", "raylink.io/arch: arm64"), p0 + "nodeSelector.raylink.io/arch: no machine is amd64 and arm64"},
+		"many selectors":  {in("region: eu", "region: eu"+many(65, func(i int) string { return ", k" + itoa(i) + ": v" })), p0 + "nodeSelector: has 68 labels; the limit is 64"},
 		"fine cpu":        {in("cpu: 500m", "cpu: 1u"), "out of bounds"},
 		"huge memory":     {in("memory: 2Gi", "memory: 1Ei"), "out of bounds"},
 		"half a gpu":      {in(`nvidia.com/gpu: "1"`, `nvidia.com/gpu: 1500m`), "whole number"},
@@ -298,16 +318,17 @@ func TestFields(t *testing.T) {
 	golden(t, "FIELDS.md", b.String())
 }
 
+func many(n int, f func(int) string) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(f(i))
+	}
+	return b.String()
+}
+
 // hostile are texts within the limit of size that once took seconds to minutes, or would in a simpler reader.
 func hostile() map[string]string {
 	const top = "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: a}\n"
-	many := func(n int, f func(int) string) string {
-		var b strings.Builder
-		for i := range n {
-			b.WriteString(f(i))
-		}
-		return b.String()
-	}
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for c := 'b'; c < 'k'; c++ {
 		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.Repeat(fmt.Sprintf("*%c,", c-1), 9))
@@ -316,6 +337,13 @@ func hostile() map[string]string {
 		"exponent":       strings.Replace(whole, "500m", "1e100000000", 1),
 		"small exponent": strings.Replace(whole, `"3"`, "'-1e-99999999'", 1),
 		"long number":    strings.Replace(whole, "500m", "'"+strings.Repeat("1", 200000)+"'", 1),
+		"limit 'value'":  strings.Replace(whole, "500m", "1, value: '1e50000000'", 1),
+		"res. 'value'":   strings.Replace(whole, `disk: "7"`, `value: "1e50000000"`, 1),
+		"spaced number":  strings.Replace(whole, "500m", "' 1e50000000 '", 1),
+		"long key":       strings.Replace(whole, "no-monitor:", "? "+strings.Repeat("a.", 100000)+"\n      :", 1),
+		"long key twice": strings.Repeat(strings.Repeat("k", 100000)+": 1\n", 2),
+		"digits bomb":    "a: &a " + strings.Repeat("1", 100000) + "\nb: [" + strings.Repeat("*a,", 40000) + "]",
+		"nested bomb":    "a: " + many(20, func(i int) string { return "&a" + itoa(i) + " [" }) + "&a20 " + strings.Repeat("1", 100000) + many(20, func(i int) string { return ", *a" + itoa(20-i) + "]" }),
 		"dashes":         strings.Repeat("- ", 100000) + "a",
 		"brackets":       strings.Repeat("[", 100000),
 		"deep":           top + "spec: {headGroupSpec: {template: " + strings.Repeat("{a: ", 9000) + strings.Repeat("}", 9000) + "}}",
@@ -400,4 +428,17 @@ func sampleDir() string {
 		home = filepath.Join(path, "pkg", "mod")
 	}
 	return filepath.Join(home, "github.com", "ray-project", "kuberay", "ray-operator@v1.6.2", "config", "samples")
+}
+
+// TestOrdinaryAliasesAreFine: people share a pod's parts between groups.
+func TestOrdinaryAliasesAreFine(t *testing.T) {
+	text := strings.Replace(whole, "{limits: {cpu: 500m, memory: 2Gi}}", "&size {limits: {cpu: 500m, memory: 2Gi}}", 1)
+	text = strings.Replace(text, "{requests: {cpu: 1500m, memory: 1Gi}}", "{<<: *size}", 1)
+	spec, _, err := Parse([]byte(text))
+	if err != nil || !reflect.DeepEqual(spec.Workers[1].Resources.Memory, spec.Head.Resources.Memory) {
+		t.Error(spec.Workers, err)
+	}
+	if _, _, err := Parse([]byte(strings.Replace(whole, "{name: A, value: x}", "{name: E100, value: 1e100000000}", 1))); err != nil {
+		t.Errorf("a variable may hold anything, and be called like a number: %v", err)
+	}
 }

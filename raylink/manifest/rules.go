@@ -75,7 +75,7 @@ func groupRules() []rule {
 		{"G.resources", honour, "", "win over rayStartParams"},
 		{"G.labels", honour, "", "Ray node labels; win over rayStartParams"},
 		{"G.template.metadata.labels", silent, "", whyKubernetes},
-		{"G.template.metadata.annotations", ignore, "", whyKubernetes},
+		{"G.template.metadata.annotations", ignore, "", whyKubernetes + "; gpu-fraction and gpu-memory are refused: a device is rented whole"},
 		{"G.template.metadata", silent, "", whyKubernetes},
 
 		{"P.nodeSelector", honour, "", "labels that the machine must have; kubernetes.io/arch is understood"},

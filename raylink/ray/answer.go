@@ -64,8 +64,8 @@ func Nodes(answer []byte) ([]NodeView, error) {
 			return nil, fmt.Errorf("reading Ray's nodes: %q is not a node id", clip(r.ID))
 		}
 		addr, err := netip.ParseAddr(r.IP)
-		if err != nil {
-			return nil, fmt.Errorf("reading Ray's nodes: address of %s: %w", r.ID, err)
+		if err != nil || addr.Zone() != "" { // a zone may hold any text
+			return nil, fmt.Errorf("reading Ray's nodes: %q is not an address of %s", clip(r.IP), r.ID)
 		}
 		v := NodeView{ID: r.ID, Address: addr, Alive: r.State == "ALIVE", Head: r.Head, Labels: r.Labels}
 		if r.Message != nil {
@@ -159,7 +159,7 @@ func Version(answer []byte) (VersionView, error) {
 	if v.Ray == "" {
 		return v, fmt.Errorf("reading Ray's version: the answer names none")
 	}
-	return v, nil
+	return VersionView{API: clip(v.API), Ray: clip(v.Ray), Session: clip(v.Session)}, nil
 }
 
 func decode(answer []byte, into any, what string) error {

@@ -91,6 +91,9 @@ func ValidEnv(name, value string) error {
 	if !envName(name) {
 		return fmt.Errorf("%q is not a name for an environment variable: letters, digits and _, not a digit first, at most 256", name)
 	}
+	if slices.Contains([]string{"OPTIND", "PPID", "UID", "EUID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO"}, name) {
+		return fmt.Errorf("variable %s belongs to the shell that starts Ray, which would end itself", name)
+	}
 	if strings.Contains(value, "\x00") {
 		return fmt.Errorf("variable %s holds a zero byte", name)
 	}

@@ -2,7 +2,9 @@ package ray
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,10 +24,9 @@ const (
 // option is one of `ray start` in Ray 2.60.
 type option struct {
 	name   string
-	form   string // switch, bool, int, text, path, resources, labels; of kept flags
+	form   string // switch, bool, int, choice, text, path, resources, labels; of kept flags
 	treat  treatment
-	head   bool   // aborts a worker
-	value  string // of ours: the value that needs no note
+	value  string // of ours: the value that needs no note; of a choice: what there is, with | between
 	reason string // of refused ones and of ours
 }
 
@@ -43,7 +44,7 @@ func flags() []option {
 		{name: "num-cpus", form: "int"}, {name: "num-gpus", form: "int"},
 		{name: "memory", form: "int"}, {name: "object-store-memory", form: "int"},
 		{name: "resources", form: "resources"}, {name: "labels", form: "labels"},
-		{name: "include-log-monitor", form: "bool"}, {name: "log-color", form: "text"}, {name: "log-style", form: "text"},
+		{name: "include-log-monitor", form: "bool"}, {name: "log-color", form: "choice", value: "auto|false|true"}, {name: "log-style", form: "choice", value: "auto|record|pretty"},
 		{name: "no-redirect-output", form: "switch"}, {name: "no-monitor", form: "switch"}, {name: "ray-debugger-external", form: "switch"},
 		{name: "enable-object-reconstruction", form: "switch"}, {name: "verbose", form: "switch"},
 		{name: "object-spilling-directory", form: "path"}, {name: "tracing-startup-hook", form: "text"},
@@ -149,13 +150,17 @@ func (f option) check(value string) (clean string, drop bool, err string) {
 		return strings.ToLower(value), false, ""
 	case "int":
 		n, e := strconv.ParseInt(value, 10, 64)
-		if e != nil || n < 0 || n > 1<<50 {
-			return "", false, "must be a whole number that is not negative"
+		if most := f.most(); e != nil || n < 0 || n > most {
+			return "", false, fmt.Sprintf("must be a whole number from 0 to %d", most)
 		}
 		if f.name == "object-store-memory" && n < minimumObjects {
 			return "", false, fmt.Sprintf("must be at least %d bytes, as Ray demands", minimumObjects)
 		}
 		return strconv.FormatInt(n, 10), false, ""
+	case "choice":
+		if all := strings.Split(f.value, "|"); !slices.Contains(all, value) {
+			return "", false, "must be one of " + strings.Join(all, ", ")
+		}
 	case "resources":
 		if _, e := Custom(value); e != nil {
 			return "", false, e.Error()
@@ -170,6 +175,14 @@ func (f option) check(value string) (clean string, drop bool, err string) {
 		}
 	}
 	return value, false, ""
+}
+
+// most bounds a number: Ray counts quantities in 1/10,000 in 64 bits, and one that overflows ends the node.
+func (f option) most() int64 {
+	if strings.HasPrefix(f.name, "num-") {
+		return 1_000_000
+	}
+	return 64 << 40 // bytes
 }
 
 // plain refuses what a shell would have expanded, so that nobody counts on it, and what no argument can hold.
@@ -193,14 +206,9 @@ func Custom(value string) (map[string]int64, error) {
 	if strings.Contains(text, `\"`) {
 		text = strings.ReplaceAll(text, `\"`, `"`)
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
-	var raw map[string]json.Number
-	if err := dec.Decode(&raw); err != nil {
+	raw, err := object(text)
+	if err != nil {
 		return nil, fmt.Errorf(`is not JSON like {"name": 1}: %w`, err)
-	}
-	if dec.More() {
-		return nil, fmt.Errorf("holds more than one JSON object")
 	}
 	out := make(map[string]int64, len(raw))
 	for _, name := range sortedKeys(raw) {
@@ -212,6 +220,37 @@ func Custom(value string) (map[string]int64, error) {
 			return nil, err
 		}
 		out[name] = n
+	}
+	return out, nil
+}
+
+// object reads one JSON object of numbers; a name that stands there twice has no meaning.
+func object(text string) (map[string]json.Number, error) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil, fmt.Errorf("it is no object")
+	}
+	out := map[string]json.Number{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		key := fmt.Sprint(name)
+		if _, twice := out[key]; twice {
+			return nil, fmt.Errorf("%q stands there twice", key)
+		}
+		var n json.Number
+		if err := dec.Decode(&n); err != nil {
+			return nil, err
+		}
+		out[key] = n
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("something follows the object")
 	}
 	return out, nil
 }

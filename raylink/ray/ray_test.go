@@ -141,6 +141,18 @@ func TestParams(t *testing.T) {
 	}
 }
 
+// TestParamsThatWouldEndRay: each of these ends `ray start` or the raylet of Ray 2.60 after the machine was rented.
+func TestParamsThatWouldEndRay(t *testing.T) {
+	for name, value := range map[string]string{
+		"log-color": "purple", "log-style": "fancy", "num-gpus": "1000000000000000", "num-cpus": "1000001", "memory": "1000000000000000",
+		"object-store-memory": "9223372036854775807", "resources": `{"a":1,"a":2}`, "labels": "a=b=c",
+	} {
+		if _, _, problems := Params(map[string]string{name: value}); len(problems) != 1 || problems[0].Param != name || problems[0].Code != raylink.CodeInvalid {
+			t.Errorf("%s=%s: %v", name, value, problems)
+		}
+	}
+}
+
 func TestCustomResources(t *testing.T) {
 	for text, want := range map[string]map[string]int64{
 		`{"a": 1}`: {"a": 10_000}, `'{"a":2,"b":3}'`: {"a": 20_000, "b": 30_000}, `"{\"a\": 2.0}"`: {"a": 20_000}, `{}`: {},
@@ -149,7 +161,7 @@ func TestCustomResources(t *testing.T) {
 			t.Error(text, got, err)
 		}
 	}
-	for _, text := range []string{`{"a":0.5}`, `{"a":-1}`, `{"CPU":1}`, `{"a":"x"}`, `[1]`, `{"a":1e400}`, `{"a":1}{}`, `{"node:x":1}`, `{"a b":1}`, ``} {
+	for _, text := range []string{`{"a":0.5}`, `{"a":-1}`, `{"CPU":1}`, `{"a":"x"}`, `[1]`, `{"a":1e400}`, `{"a":1}{}`, `{"node:x":1}`, `{"a b":1}`, ``, `{"a":1,"a":2}`, `{"a":1}]`, `{"a":1}}`, `{"a":1`, `{"a":{"b":1}}`, `null`} {
 		if got, err := Custom(text); err == nil {
 			t.Error(text, got)
 		}
@@ -205,7 +217,7 @@ func TestStartScriptRuns(t *testing.T) {
 	if err != nil || string(out) != nasty+"|"+nasty {
 		t.Errorf("%v: %q", err, out)
 	}
-	for _, env := range []map[string]string{{"A B": ""}, {"1A": ""}, {"": ""}, {"A": "\x00"}, {"A=B": ""}} {
+	for _, env := range []map[string]string{{"A B": ""}, {"1A": ""}, {"": ""}, {"A": "\x00"}, {"A=B": ""}, {"OPTIND": "x"}, {"PPID": "1"}, {"SHELLOPTS": "x"}} {
 		if _, err := StartScript([]string{"x"}, env); err == nil {
 			t.Error(env)
 		}
@@ -268,7 +280,8 @@ func TestAnswersThatAreNone(t *testing.T) {
 		t.Error("a running job is not over")
 	}
 	for _, text := range []string{``, `{}`, `{"result":false,"msg":"x"}`, `{"result":true,"data":{"result":{"num_filtered":3,"num_after_truncation":2}}}`,
-		`{"result":true,"data":{"result":{"result":[{"node_id":"../x","node_ip":"1.2.3.4"}]}}}`, `{"result":true,"data":{"result":{"result":[{"node_id":"ab","node_ip":"x"}]}}}`} {
+		`{"result":true,"data":{"result":{"result":[{"node_id":"../x","node_ip":"1.2.3.4"}]}}}`, `{"result":true,"data":{"result":{"result":[{"node_id":"ab","node_ip":"x"}]}}}`,
+		`{"result":true,"data":{"result":{"result":[{"node_id":"ab","node_ip":"fe80::1%\u001b[31m"}]}}}`} {
 		if got, err := Nodes([]byte(text)); err == nil {
 			t.Error(text, got)
 		}
@@ -278,6 +291,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 	if _, err := Version([]byte(`{}`)); err == nil {
 		t.Error("no version")
+	}
+	if v, err := Version([]byte(`{"ray_version":"2","session_name":"` + strings.Repeat("s", 10000) + `"}`)); err != nil || len(v.Session) > 520 {
+		t.Error(len(v.Session), err)
 	}
 	if _, err := Version(make([]byte, MaxAnswer+1)); err == nil {
 		t.Error("too long")
