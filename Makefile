@@ -4,7 +4,7 @@ SETUP := raylink/devnet/setup
 TAGS  := hashicorpmetrics
 export CGO_ENABLED := 0
 
-.PHONY: help build image demo dev test fast bench clean
+.PHONY: help build image demo dev test kuberay fast bench clean
 
 help: ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ dev: ## a network on this machine for development; ^C cleans up
 
 test: ## every test, the real end-to-end run included
 	@$(SETUP)/with.sh test
+
+kuberay: ## compare our ray start lines with KubeRay's own pod builder (the first time compiles for minutes)
+	@cd raylink/manifest/kuberaytest && go test ./...
 
 fast: ## the tests that need nothing: no Docker, no root
 	@go vet -tags $(TAGS) ./... && go test -tags $(TAGS) ./...

@@ -8,7 +8,6 @@ root=$(cd "$setup/../../.." && pwd)
 . "$setup/apt.sh"
 cd "$root"
 
-# The modules that need a name server or certificates to fetch: a bare machine may have neither.
 prepare() {
 	say "== What this needs"
 	have go || die "Go is missing" "install Go 1.26 or newer from go.dev, then run the same command again"
@@ -39,6 +38,8 @@ test)
 	timed "vet" go vet -tags hashicorpmetrics ./...
 	say "== The fast tests"
 	go test -tags hashicorpmetrics ./...
+	say "== Our ray start lines beside KubeRay's own (compiles for minutes the first time)"
+	make -s kuberay
 	say "== The tests on real parts"
 	real=$(grep -rl --include='*_test.go' 'RAYLINK_REAL' . | xargs -n1 dirname | sort -u)
 	# One package after another: each wants the machine's two cores for itself.
