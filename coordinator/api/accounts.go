@@ -18,7 +18,11 @@ import (
 
 // mint is the entropy of one write: the same again for a repeated Idempotency-Key.
 func (s *Server) mint(c *gin.Context, who caller) (io.Reader, error) {
-	return s.Authority.Mint(who.by(), c.Request.Method+" "+c.FullPath(), idempotency(c))
+	key := idempotency(c)
+	if len(key) > state.MaxKey {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "the Idempotency-Key has %d bytes; at most %d are taken", len(key), state.MaxKey)
+	}
+	return s.Authority.Mint(who.by(), c.Request.Method+" "+c.FullPath(), key)
 }
 
 // asked reads a user's write: who asks, by one of these roles; the body; and the entropy for what it mints.
@@ -267,6 +271,10 @@ func (s *Server) postJoinToken(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	answer := wire.JoinTokenAnswer{ID: id, Secret: token}
-	s.Group.Read(func(st *state.State) { answer.ExpiresAt = st.JoinTokens[id].ExpiresAt })
+	s.Group.Read(func(st *state.State) {
+		if t, ok := st.JoinTokens[id]; ok { // a key repeated after a day may find it swept away
+			answer.ExpiresAt = t.ExpiresAt
+		}
+	})
 	return answer, nil
 }

@@ -2,8 +2,10 @@ package api
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,17 +39,50 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	// A repeated request gets the quote that the first one made: the market may have moved since.
-	if q, err := s.quote(who, id); err == nil {
-		return q, nil
+	if q, err := s.repeated(who, id, spec); q != nil || err != nil {
+		return q, err
 	}
 	var p Placement
 	if err := s.leader(c, MethodPlace, spec, &p); err != nil {
 		return nil, err
 	}
 	if err := s.propose(c, who.by(), "", &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Nodes: p.Nodes}, nil); err != nil {
+		if q, again := s.repeated(who, id, spec); q != nil || again != nil { // the first one was made on another coordinator
+			return q, again
+		}
 		return nil, err
 	}
 	return s.quote(who, id)
+}
+
+// repeated is the quote that an earlier request with the same Idempotency-Key made; nil if there is none. Another manifest is a conflict.
+func (s *Server) repeated(who caller, id raylink.QuoteID, spec raylink.ClusterSpec) (any, error) {
+	v, err := s.quote(who, id)
+	if err != nil {
+		return nil, nil // not known here
+	}
+	same := false
+	s.Group.Read(func(st *state.State) {
+		q, ok := st.Quotes[id]
+		same = ok && reflect.DeepEqual(plain(q.Spec), plain(spec))
+	})
+	if !same {
+		return nil, raylink.Errorf(raylink.CodeConflict, "the idempotency key was used for another manifest").WithHint("make a new key for a new request")
+	}
+	return v, nil
+}
+
+// plain is a value as it comes out of the log: what JSON does not tell apart is the same.
+func plain(v any) any {
+	var out any
+	raw, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	if err != nil {
+		return err
+	}
+	return out
 }
 
 func (s *Server) getQuote(c *gin.Context) (any, error) {
@@ -97,13 +132,8 @@ func (s *Server) postCluster(c *gin.Context) (any, error) {
 	if cmd.ID, err = raylink.NewID[raylink.ClusterID](entropy, "c"); err != nil {
 		return nil, err
 	}
-	nodes := 0
-	s.Group.Read(func(st *state.State) {
-		if q, ok := st.Quotes[r.Quote]; ok && q.Owner == who.account {
-			nodes = len(q.Nodes)
-		}
-	})
-	for range nodes {
+	// As many as a cluster may have: this coordinator may not know the quote yet, or no more, and a repeated request must look the same.
+	for range state.MaxNodes {
 		id, err := raylink.NewID[raylink.LeaseID](entropy, "l")
 		if err != nil {
 			return nil, err
@@ -147,16 +177,37 @@ func (s *Server) getCluster(c *gin.Context) (any, error) {
 	return s.Cluster(who.account, who.role, c.Param("id"))
 }
 
-// Cluster finds one by id, or by name: the living one of that name, else the last.
+// Cluster finds one by id, or by name: the living one of that name, else the last. An admin's own come before other people's, of which a
+// living one is found only where it is the only one of that name.
 func (s *Server) Cluster(account raylink.AccountID, role raylink.Role, ref string) (wire.Cluster, error) {
 	var best *wire.Cluster
+	rank := func(cl *wire.Cluster) int { // own living, own ended, others' living, others' ended
+		n := 0
+		if cl.Owner != account {
+			n += 2
+		}
+		if cl.Phase.Over() {
+			n++
+		}
+		return n
+	}
+	rivals := 0
 	for _, cl := range s.Clusters(account, role) {
 		if string(cl.ID) == ref {
 			return cl, nil
 		}
-		if cl.Name == ref && (best == nil || (best.Phase.Over() && !cl.Phase.Over())) {
+		if cl.Name != ref {
+			continue
+		}
+		if rank(&cl) == 2 {
+			rivals++
+		}
+		if best == nil || rank(&cl) < rank(best) {
 			best = &cl
 		}
+	}
+	if best != nil && rank(best) == 2 && rivals > 1 {
+		return wire.Cluster{}, raylink.Errorf(raylink.CodeConflict, "%d accounts have a cluster named %q", rivals, ref).WithHint("name one by its id: `raylink cluster list`")
 	}
 	if best == nil {
 		return wire.Cluster{}, raylink.Errorf(raylink.CodeNotFound, "no cluster %q", ref).WithHint("see `raylink cluster list`")
@@ -167,6 +218,10 @@ func (s *Server) Cluster(account raylink.AccountID, role raylink.Role, ref strin
 func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
 	if err != nil {
+		return nil, err
+	}
+	// It may have been created a moment ago, on another coordinator; and of a name the newest is meant.
+	if err := s.barrier(c); err != nil {
 		return nil, err
 	}
 	cl, err := s.Cluster(who.account, who.role, c.Param("id"))

@@ -136,7 +136,7 @@ func (s *Server) postRenew(c *gin.Context) (any, error) {
 		}
 		return s.joined(id, issued.PEM), nil
 	}
-	return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this needs the certificate of a machine or gateway")
+	return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this needs the certificate of a machine or gateway").WithHint("join the group first: `raylink join-token create` makes a token")
 }
 
 // standing refuses machines that are unknown or banned, and gateways that are unknown.
@@ -145,13 +145,13 @@ func (s *Server) standing(kind identity.Kind, id string) error {
 	s.Group.Read(func(st *state.State) {
 		if kind == identity.Gateway {
 			if _, ok := st.Gateways[raylink.GatewayID(id)]; !ok {
-				err = raylink.Errorf(raylink.CodeForbidden, "gateway %s is not known here (yet)", id)
+				err = raylink.Errorf(raylink.CodeUnavailable, "gateway %s is not known here (yet)", id).WithHint("another coordinator may know it; if none does, join again")
 			}
 			return
 		}
 		m, ok := st.Machines[raylink.MachineID(id)]
 		if !ok {
-			err = raylink.Errorf(raylink.CodeForbidden, "machine %s is not known here (yet)", id)
+			err = raylink.Errorf(raylink.CodeUnavailable, "machine %s is not known here (yet)", id).WithHint("another coordinator may know it; if none does, join again")
 		} else if m.State == state.MachineBanned {
 			err = raylink.Errorf(raylink.CodeForbidden, "machine %s is banned: %s", id, m.Reason).WithHint("ask the group's admin")
 		}

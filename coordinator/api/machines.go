@@ -16,6 +16,8 @@ import (
 
 // lastSeen asks the leader who was heard when; without a leader nobody was.
 func (s *Server) lastSeen(ctx context.Context) SeenAnswer {
+	ctx, cancel := context.WithTimeout(ctx, seenLimit)
+	defer cancel()
 	var seen SeenAnswer
 	if err := s.leader(ctx, MethodSeen, nil, &seen); err != nil {
 		s.Log.Debug("asking the leader who was seen", "err", err)

@@ -12,6 +12,7 @@ import (
 func (s *Server) Handler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
+	r.ContextWithFallback = true // a caller who hangs up ends his long poll
 	r.Use(s.recover)
 	r.HandleMethodNotAllowed = true
 	r.NoRoute(func(c *gin.Context) { s.refuse(c, noRoute(c)) })

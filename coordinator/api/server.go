@@ -26,10 +26,11 @@ import (
 // Limits of requests.
 const (
 	maxBody      = 1 << 20 // bytes; manifests are the largest
-	maxReport    = 8 << 20 // bytes of an agent's or gateway's report
+	maxReport    = 3 << 20 // bytes of an agent's or gateway's report; it must fit into a call among coordinators
 	maxWait      = 30 * time.Second
 	proposeLimit = 15 * time.Second
 	indexLimit   = 5 * time.Second
+	seenLimit    = 2 * time.Second // for what a page or list can do without
 )
 
 // Group is what the API needs of the consensus.
@@ -168,7 +169,7 @@ func body(c *gin.Context, limit int64, into any) error {
 	if err := dec.Decode(into); err != nil {
 		return raylink.Errorf(raylink.CodeInvalid, "the request's body is not what is expected here: %v", err)
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return raylink.Errorf(raylink.CodeInvalid, "something follows the JSON value in the request's body")
 	}
 	return nil

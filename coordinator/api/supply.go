@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -91,7 +92,7 @@ func (s *Server) postAgentReport(c *gin.Context) (any, error) {
 	if err := body(c, maxReport, &word.Report); err != nil {
 		return nil, err
 	}
-	return nil, s.leader(c, MethodAgent, word, nil)
+	return nil, s.report(c, MethodAgent, word)
 }
 
 func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
@@ -106,5 +107,16 @@ func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
 	if err := body(c, maxReport, &word.Report); err != nil {
 		return nil, err
 	}
-	return nil, s.leader(c, MethodGateway, word, nil)
+	return nil, s.report(c, MethodGateway, word)
+}
+
+// reportLimit is how long a report waits for a leader: shorter than an agent's and a gateway's patience, so that they hear in time that this
+// coordinator is cut off from the leader, and turn to another.
+const reportLimit = 2 * time.Second
+
+// report hands a report to the leader.
+func (s *Server) report(ctx context.Context, method string, word any) error {
+	ctx, cancel := context.WithTimeout(ctx, reportLimit)
+	defer cancel()
+	return s.leader(ctx, method, word, nil)
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Heartbeat time.Duration // without word from the leader for so long, a follower stands for election: 1 s
 	Election  time.Duration // a candidate without a majority tries again: 1 s
 	Lease     time.Duration // a leader without a majority's word steps down: half of Heartbeat
+	Commit    time.Duration // a follower hears of a commit so late at most, which also paces an idle leader: 50 ms, or a quarter of Heartbeat
 
 	SnapshotEntries uint64        // entries after which a snapshot is due: 8192
 	SnapshotCheck   time.Duration // how often that is looked at (and up to twice as long): 30 s
@@ -57,6 +58,7 @@ func (c *Config) defaults() error {
 	fill(&c.Heartbeat, time.Second)
 	fill(&c.Election, c.Heartbeat)
 	fill(&c.Lease, c.Heartbeat/2)
+	fill(&c.Commit, min(raft.DefaultConfig().CommitTimeout, c.Heartbeat/4))
 	fill(&c.SnapshotEntries, 8192)
 	fill(&c.SnapshotCheck, 30*time.Second)
 	fill(&c.TrailingEntries, 10240)
@@ -89,7 +91,7 @@ func (c *Config) raft() *raft.Config {
 	r := raft.DefaultConfig()
 	r.LocalID = raft.ServerID(c.ID)
 	r.HeartbeatTimeout, r.ElectionTimeout, r.LeaderLeaseTimeout = c.Heartbeat, c.Election, c.Lease
-	r.CommitTimeout = min(r.CommitTimeout, c.Heartbeat/4)
+	r.CommitTimeout = c.Commit
 	r.SnapshotThreshold, r.SnapshotInterval, r.TrailingLogs = c.SnapshotEntries, c.SnapshotCheck, c.TrailingEntries
 	r.ShutdownOnRemove = false // a removed node stays up and says so; its owner stops it
 	r.NoLegacyTelemetry = true

@@ -67,6 +67,7 @@ type Gateway struct {
 type cluster struct {
 	id        raylink.ClusterID
 	key       overlay.PrivateKey
+	public    string // of key
 	signature string
 	transport *endpoint.Transport
 	stop      context.CancelFunc
@@ -180,7 +181,7 @@ func (g *Gateway) open(ctx context.Context, order wire.ClusterRoute) *cluster {
 	public := key.Public().String()
 	ctx, stop := context.WithCancel(ctx)
 	c := &cluster{
-		id: order.Cluster, key: key, order: order, stop: stop, watched: make(chan struct{}),
+		id: order.Cluster, key: key, public: public, order: order, stop: stop, watched: make(chan struct{}),
 		signature: identity.Sign(g.o.Key, identity.OverlayKeyBytes(string(order.Cluster), public)),
 	}
 	c.transport = endpoint.NewTransport(func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -94,7 +94,7 @@ func (g *Gateway) observation(address netip.Addr) wire.GatewayReport {
 		c := g.clusters[id]
 		seen := wire.ClusterReport{Cluster: id, HeadUp: c.headUp, Nodes: c.nodes, Minutes: g.book.Records(id)}
 		if c.net != nil && address.IsValid() {
-			seen.PublicKey, seen.Signature = c.key.Public().String(), c.signature
+			seen.PublicKey, seen.Signature = c.public, c.signature
 			seen.Endpoint = netip.AddrPortFrom(address, c.net.Port())
 		}
 		r.Clusters = append(r.Clusters, seen)

@@ -83,7 +83,8 @@ func leaseFacts(s *state.State, seen Seen, now time.Time) []state.LeaseFact {
 			fact.Stage = raylink.StageGone
 		case ok && r.Stage.Order() >= 0:
 			fact.Stage, fact.Restarts, fact.Failure = r.Stage, r.Restarts, trimFailure(r.Failure, l.Machine)
-			if r.PublicKey != "" && keyHolds(s.Machines[l.Machine].PublicKey, string(id), r.PublicKey, r.Signature) && reachable(r.Endpoint) {
+			if known := r.PublicKey == l.PublicKey && r.Signature == l.Signature; reachable(r.Endpoint) && r.PublicKey != "" &&
+				(known || keyHolds(s.Machines[l.Machine].PublicKey, string(id), r.PublicKey, r.Signature)) {
 				fact.PublicKey, fact.Signature, fact.Endpoint = r.PublicKey, r.Signature, r.Endpoint
 			}
 			// Gone counts only for what is to end: an agent that lost its memory reports nothing, not "gone".
@@ -152,7 +153,11 @@ func gatewayFacts(s *state.State, seen Seen, now time.Time, c *state.Cluster) []
 		}
 		want.Gateway = id
 		for _, r := range seen.Gateways[id].Report.Clusters {
-			if r.Cluster == c.ID && reachable(r.Endpoint) && keyHolds(g.PublicKey, string(c.ID), r.PublicKey, r.Signature) {
+			if r.Cluster != c.ID || !reachable(r.Endpoint) {
+				continue
+			}
+			same := r.PublicKey == want.PublicKey && r.Signature == want.Signature && r.PublicKey != ""
+			if same || keyHolds(g.PublicKey, string(c.ID), r.PublicKey, r.Signature) {
 				want.PublicKey, want.Signature, want.Endpoint = r.PublicKey, r.Signature, r.Endpoint
 			}
 		}

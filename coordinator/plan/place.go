@@ -33,7 +33,7 @@ func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) (
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return bySize(nodes[b].Resources, nodes[a].Resources) })
 	if !apart(s, free, order, nodes) {
-		if err := together(s, free, order, nodes); err != nil {
+		if err := together(s, maps.Clone(free), order, nodes); err != nil && !packed(s, free, order, nodes) {
 			return nil, err
 		}
 	}
@@ -122,6 +122,34 @@ func together(s *state.State, free map[raylink.MachineID]raylink.Resources, orde
 		taken[best]++
 	}
 	return nil
+}
+
+// packLooks bounds the search of packed, in machines looked at: the state is held still meanwhile.
+const packLooks = 100_000
+
+// packed tries the ways to share machines one after the other, where together has found none; beyond packLooks it gives up.
+func packed(s *state.State, free map[raylink.MachineID]raylink.Resources, order []int, nodes []wanted) bool {
+	looks := packLooks
+	var seat func(at int) bool
+	seat = func(at int) bool {
+		if at == len(order) {
+			return true
+		}
+		if looks -= len(free); looks < 0 {
+			return false
+		}
+		n := &nodes[order[at]]
+		for _, o := range optionsFor(s, free, *n) {
+			had := free[o.id]
+			n.Machine, n.Rate, free[o.id] = o.id, o.rate, minus(had, n.Resources)
+			if seat(at + 1) {
+				return true
+			}
+			free[o.id] = had
+		}
+		return false
+	}
+	return seat(0)
 }
 
 type wanted struct {

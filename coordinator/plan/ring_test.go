@@ -1,4 +1,4 @@
-package plan_test
+package plan
 
 import (
 	"encoding/json"
@@ -10,17 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
 	"raylink/raylink"
 )
 
-var update = flag.Bool("update-ring", false, "rewrite the transcripts")
+var updateRing = flag.Bool("update-ring", false, "rewrite the transcripts")
 
-// golden compares a text with a file of testdata, or rewrites it.
-func golden(t *testing.T, file, got string) {
+// goldenRing compares a text with a file of testdata, or rewrites it.
+func goldenRing(t *testing.T, file, got string) {
 	t.Helper()
-	if *update {
+	if *updateRing {
 		if err := os.WriteFile("testdata/"+file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -35,8 +34,8 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// TestWalk writes down a whole life of a cluster: every step that the plan proposes, and when.
-func TestWalk(t *testing.T) {
+// TestRingWalk writes down a whole life of a cluster: every step that the plan proposes, and when.
+func TestRingWalk(t *testing.T) {
 	m := newModel(t)
 	m.open("1", []string{"mone", "mtwo"}, "gone")
 	m.steps = nil
@@ -65,7 +64,7 @@ func TestWalk(t *testing.T) {
 		m.tick()
 		tell()
 	}
-	golden(t, "ring.txt", out.String())
+	goldenRing(t, "ring.txt", out.String())
 }
 
 // words shortens a step.
@@ -112,9 +111,9 @@ func (m *model) words(step string) string {
 	return text
 }
 
-// TestFixedPoint: an assembled, an ending and an ended cluster leave nothing to do, whoever leads; settle checks every second that the plan
+// TestRingRests: an assembled, an ending and an ended cluster leave nothing to do, whoever leads; settle checks every second that the plan
 // comes to rest.
-func TestFixedPoint(t *testing.T) {
+func TestRingRests(t *testing.T) {
 	m, c := ready(t, "10", 1)
 	other := m.create("more", 3) // two nodes on each machine
 	m.until(other, raylink.PhaseReady, 2*time.Minute)
@@ -130,17 +129,17 @@ func TestFixedPoint(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"mone", "mtwo"} {
-		if n := len(plan.Orders(m.s, machineID(name))); n != 2 {
+		if n := len(Orders(m.s, machineOf(name))); n != 2 {
 			t.Errorf("%s has %d orders, wanted are those of the living cluster", name, n)
 		}
 	}
-	if routes := plan.Routes(m.s, gatewayID("gone"), m.now); len(routes) != 1 || routes[0].Cluster != other {
+	if routes := Routes(m.s, gatewayOf("gone"), m.now); len(routes) != 1 || routes[0].Cluster != other {
 		t.Errorf("routes %v", routes)
 	}
 }
 
-// TestStuck: whoever holds a cluster up is named, and a cluster does not wait longer than it must.
-func TestStuck(t *testing.T) {
+// TestRingStuck: whoever holds a cluster up is named, and a cluster does not wait longer than it must.
+func TestRingStuck(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		break_ func(*model)
@@ -150,18 +149,18 @@ func TestStuck(t *testing.T) {
 		named  string // machine
 		within time.Duration
 	}{
-		{"no image", func(m *model) { m.agents["mtwo"].stuck = raylink.StageImage }, raylink.PhaseImage, "run-w-0 on machine", "create the cluster again", "mtwo", 21 * time.Minute},
-		{"a machine falls silent", func(m *model) { m.agents["mtwo"].quiet = true }, raylink.PhaseImage, "(mtwo) of node run-w-0 has fallen silent", "create", "mtwo", 21 * time.Minute},
-		{"no TUN", func(m *model) { m.agents["mone"].stuck = raylink.StageMesh }, raylink.PhaseOverlay, "run-headgroup on machine", "create", "mone", 3 * time.Minute},
+		{"no image", func(m *model) { m.agents["mone"].stuck = raylink.StageImage }, raylink.PhaseImage, "run-w-0 on machine", "create the cluster again", "mone", 21 * time.Minute},
+		{"a machine falls silent", func(m *model) { m.agents["mone"].quiet = true }, raylink.PhaseImage, "(mone) of node run-w-0 has fallen silent", "create", "mone", 21 * time.Minute},
+		{"no TUN", func(m *model) { m.agents["mtwo"].stuck = raylink.StageMesh }, raylink.PhaseOverlay, "run-headgroup on machine", "create", "mtwo", 3 * time.Minute},
 		{"no gateway", func(m *model) { m.gateways["gone"].quiet = true }, raylink.PhaseOverlay, "no gateway has joined", "raylink gateway", "", 3 * time.Minute},
 		{"a blocked pair", func(m *model) {
-			m.agents["mone"].stuck, m.agents["mone"].blocks = raylink.StagePreflight, []string{"100.64.0.10", "100.64.0.3"}
+			m.agents["mtwo"].stuck, m.agents["mtwo"].blocks = raylink.StagePreflight, []string{"100.64.0.10", "100.64.0.3"}
 		}, raylink.PhasePreflight, "blocked between run-headgroup and run-w-0, run-headgroup and 100.64.0.3", "UDP", "", 3 * time.Minute},
-		{"no head in Ray's view", func(m *model) { m.gateways["gone"].blind = true }, raylink.PhaseHead, "Ray's head does not answer on 100.64.0.2", "create", "mone", 5 * time.Minute},
-		{"a worker that sleeps instead of Ray", func(m *model) { m.agents["mtwo"].frozen = true }, raylink.PhaseWorkers, "run-w-0 on machine " + string(machineID("mtwo")) + " is not alive in Ray's view", "create", "mtwo", 5 * time.Minute},
+		{"no head in Ray's view", func(m *model) { m.gateways["gone"].blind = true }, raylink.PhaseHead, "Ray's head does not answer on 100.64.0.2", "create", "mtwo", 5 * time.Minute},
+		{"a worker that sleeps instead of Ray", func(m *model) { m.agents["mone"].frozen = true }, raylink.PhaseWorkers, "run-w-0 on machine " + string(machineOf("mone")) + " is not alive in Ray's view", "create", "mone", 5 * time.Minute},
 		{"a failure is reported", func(m *model) {
-			m.agents["mtwo"].fails = &raylink.Failure{Stage: "image", Reason: "no space\x1b[31m left", Hint: "free some"}
-		}, raylink.PhaseImage, "no space [31m left", "free some", "mtwo", 10 * time.Second},
+			m.agents["mone"].fails = &raylink.Failure{Stage: "image", Reason: "no space\x1b[31m left", Hint: "free some"}
+		}, raylink.PhaseImage, "no space [31m left", "free some", "mone", 10 * time.Second},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			m := newModel(t)
@@ -174,22 +173,22 @@ func TestStuck(t *testing.T) {
 			if f == nil || f.Stage != string(c.stage) || !strings.Contains(f.Reason, c.want) || !strings.Contains(f.Hint, c.hint) {
 				t.Fatalf("failure %+v, wanted is stage %s, %q", f, c.stage, c.want)
 			}
-			if c.named != "" && f.Machine != machineID(c.named) {
+			if c.named != "" && f.Machine != machineOf(c.named) {
 				t.Errorf("named is machine %s, not %s", f.Machine, c.named)
 			}
-			if entered := m.s.Clusters[cluster].Stages; m.now.Sub(entered[len(entered)-2].At) > plan.Deadline(c.stage)+2*time.Second {
+			if entered := m.s.Clusters[cluster].Stages; m.now.Sub(entered[len(entered)-2].At) > Deadline(c.stage)+2*time.Second {
 				t.Errorf("it waited %v", m.now.Sub(entered[len(entered)-2].At))
 			}
-			m.until(cluster, raylink.PhaseFailed, plan.GoneAfter+2*time.Minute)
-			if left := m.s.Used(machineID("mtwo")); left.CPU != 0 {
+			m.until(cluster, raylink.PhaseFailed, GoneAfter+2*time.Minute)
+			if left := m.s.Used(machineOf("mone")); left.CPU != 0 {
 				t.Errorf("the failed cluster still takes %+v", left)
 			}
 		})
 	}
 }
 
-// TestNewLeaderListens: a leader that has heard nobody yet blames nobody.
-func TestNewLeaderListens(t *testing.T) {
+// TestRingNewLeader: a leader that has heard nobody yet blames nobody.
+func TestRingNewLeader(t *testing.T) {
 	m := newModel(t)
 	m.open("1", []string{"mone", "mtwo"}, "gone")
 	c := m.create("run", 1)
@@ -197,7 +196,7 @@ func TestNewLeaderListens(t *testing.T) {
 	m.agents["mone"].quiet, m.agents["mtwo"].quiet, m.gateways["gone"].quiet = true, true, true
 	m.now = m.now.Add(10 * time.Minute) // long after the deadline
 	m.lead()
-	m.run(plan.ListenFor - time.Second)
+	m.run(ListenFor - time.Second)
 	if p := m.s.Clusters[c].Phase; p != raylink.PhaseOverlay {
 		t.Fatalf("a leader that has just begun made it %s", p)
 	}
@@ -205,8 +204,8 @@ func TestNewLeaderListens(t *testing.T) {
 	m.until(c, raylink.PhaseReady, 30*time.Second)
 }
 
-// TestSilentWhileEnding: a machine that died does not keep a cluster open for ever, whatever it said last; a living one is waited for.
-func TestSilentWhileEnding(t *testing.T) {
+// TestRingSilent: a machine that died does not keep a cluster open for ever, whatever it said last; a living one is waited for.
+func TestRingSilent(t *testing.T) {
 	for _, fresh := range []bool{false, true} {
 		t.Run(fmt.Sprint("new leader ", fresh), func(t *testing.T) {
 			m, c := ready(t, "10", 1)
@@ -219,12 +218,12 @@ func TestSilentWhileEnding(t *testing.T) {
 				m.run(time.Second)
 				m.lead()
 			}
-			m.run(plan.GoneAfter - 40*time.Second)
+			m.run(GoneAfter - 40*time.Second)
 			if m.s.Clusters[c].Phase != raylink.PhaseEnding {
 				t.Fatal("it was not waited for")
 			}
 			m.until(c, raylink.PhaseEnded, 5*time.Minute)
-			if took := m.now.Sub(begun); took < plan.GoneAfter-30*time.Second || took > plan.GoneAfter+5*time.Second {
+			if took := m.now.Sub(begun); took < GoneAfter-30*time.Second || took > GoneAfter+5*time.Second {
 				t.Errorf("it took %v", took)
 			}
 			if l := m.s.ClusterLeases(c)[1]; l.Meter.Charged != 3 || l.Meter.Next != l.Due(m.now, m.s.Clusters[c].EndingAt) {
@@ -234,8 +233,8 @@ func TestSilentWhileEnding(t *testing.T) {
 	}
 }
 
-// TestBusyNeighbour: a cluster whose facts change all the time does not keep another one from its end.
-func TestBusyNeighbour(t *testing.T) {
+// TestRingBusy: a cluster whose facts change all the time does not keep another one from its end.
+func TestRingBusy(t *testing.T) {
 	m, c := ready(t, "10", 1)
 	busy := m.create("abc", 1)
 	m.agents["mone"].stuck = raylink.StageMesh
@@ -245,20 +244,20 @@ func TestBusyNeighbour(t *testing.T) {
 	for range 20 {
 		m.now = m.now.Add(time.Second)
 		for name, a := range m.agents {
-			a.obey(plan.Orders(m.s, machineID(name)))
+			a.obey(Orders(m.s, machineOf(name)))
 			a.step(m.now)
 		}
 		if h := m.agents["mtwo"].leases[flapping]; h != nil {
 			h.report.Restarts++ // a new fact each time
 		}
 		for name, a := range m.agents {
-			seen := plan.MachineSeen{At: m.now}
+			seen := MachineSeen{At: m.now}
 			for _, h := range a.leases {
 				seen.Report.Leases = append(seen.Report.Leases, h.report)
 			}
-			m.seen.Machines[machineID(name)] = seen
+			m.seen.Machines[machineOf(name)] = seen
 		}
-		for _, step := range plan.Next(m.s, m.seen, m.now) { // one round only
+		for _, step := range Next(m.s, m.seen, m.now) { // one round only
 			m.apply(step)
 		}
 	}

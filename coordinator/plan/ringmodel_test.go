@@ -1,4 +1,4 @@
-package plan_test
+package plan
 
 import (
 	"crypto/ed25519"
@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"raylink/billing/money"
-	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
 	"raylink/raylink"
 	"raylink/raylink/identity"
@@ -21,58 +20,60 @@ import (
 	"raylink/raylink/wire"
 )
 
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+var dawn = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func id[T ~string](prefix, name string) T { return T(prefix + "-" + (name + "aaaaaaaaaa")[:10]) }
+func mint[T ~string](prefix, name string) T { return T(prefix + "-" + (name + "aaaaaaaaaa")[:10]) }
 
-func keyOf(name string) ed25519.PrivateKey {
+func ringKey(name string) ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte(name))
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-func publicOf(name string) ed25519.PublicKey  { return keyOf(name).Public().(ed25519.PublicKey) }
-func machineID(name string) raylink.MachineID { return identity.MachineID(publicOf(name)) }
-func gatewayID(name string) raylink.GatewayID { return identity.GatewayID(publicOf(name)) }
+func ringPublic(name string) ed25519.PublicKey { return ringKey(name).Public().(ed25519.PublicKey) }
+func machineOf(name string) raylink.MachineID  { return identity.MachineID(ringPublic(name)) }
+func gatewayOf(name string) raylink.GatewayID  { return identity.GatewayID(ringPublic(name)) }
 
-// overlayKey is a WireGuard public key by name, with the owner's signature.
-func overlayKey(owner, subject string) (public, signature string) {
+// ringOverlay is a WireGuard public key by name, with the owner's signature.
+func ringOverlay(owner, subject string) (public, signature string) {
 	sum := sha256.Sum256([]byte("overlay " + owner + subject))
 	public = overlay.Key(sum).String()
-	return public, identity.Sign(keyOf(owner), identity.OverlayKeyBytes(subject, public))
+	return public, identity.Sign(ringKey(owner), identity.OverlayKeyBytes(subject, public))
 }
 
-// agent is a model of a supplier's agent: it goes one stage a second towards what it is told, and signs minutes.
-type agent struct {
+// modelAgent is a model of a supplier's agent: it goes one stage a second towards what it is told, and signs minutes.
+type modelAgent struct {
 	name   string
+	id     raylink.MachineID
+	key    ed25519.PrivateKey
 	quiet  bool          // reports no more
 	frozen bool          // its data planes stand still
 	stuck  raylink.Stage // does not reach this stage
 	fails  *raylink.Failure
 	blocks []string
 	port   uint16
-	leases map[raylink.LeaseID]*held
+	leases map[raylink.LeaseID]*modelLease
 }
 
-type held struct {
+type modelLease struct {
 	order   wire.LeaseOrder
 	report  wire.LeaseReport
 	seconds map[int64]int
 	counted time.Time
 }
 
-func (a *agent) obey(orders []wire.LeaseOrder) {
+func (a *modelAgent) obey(orders []wire.LeaseOrder) {
 	named := map[raylink.LeaseID]bool{}
 	for _, o := range orders {
 		named[o.Lease] = true
 		if a.leases[o.Lease] == nil {
-			a.leases[o.Lease] = &held{report: wire.LeaseReport{Lease: o.Lease}, seconds: map[int64]int{}}
+			a.leases[o.Lease] = &modelLease{report: wire.LeaseReport{Lease: o.Lease}, seconds: map[int64]int{}}
 		}
 		a.leases[o.Lease].order = o
 	}
-	maps.DeleteFunc(a.leases, func(id raylink.LeaseID, _ *held) bool { return !named[id] })
+	maps.DeleteFunc(a.leases, func(id raylink.LeaseID, _ *modelLease) bool { return !named[id] })
 }
 
-func (a *agent) step(now time.Time) {
+func (a *modelAgent) step(now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(a.leases)) {
 		h := a.leases[id]
 		r := &h.report
@@ -85,7 +86,7 @@ func (a *agent) step(now time.Time) {
 		case at < slices.Index(stages, to) && stages[at+1] != a.stuck:
 			if r.Stage = stages[at+1]; r.Stage == raylink.StageMesh {
 				a.port++
-				r.PublicKey, r.Signature = overlayKey(a.name, string(id))
+				r.PublicKey, r.Signature = ringOverlay(a.name, string(id))
 				r.Endpoint = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), 40000+a.port)
 			}
 		}
@@ -94,7 +95,7 @@ func (a *agent) step(now time.Time) {
 }
 
 // minutes counts the time since it counted last and signs the minutes that are over.
-func (h *held) minutes(a *agent, now time.Time) {
+func (h *modelLease) minutes(a *modelAgent, now time.Time) {
 	o := h.order
 	if o.ReadyAt == nil {
 		return
@@ -111,10 +112,10 @@ func (h *held) minutes(a *agent, now time.Time) {
 			h.seconds[k]++
 		}
 	}
-	h.report.Minutes = signed(h.seconds, o.Lease, *o.ReadyAt, o.SettledThrough, now, a.name, identity.MinuteBytes)
+	h.report.Minutes = ringWords(h.seconds, o.Lease, *o.ReadyAt, o.SettledThrough, now, a.key, identity.MinuteBytes)
 }
 
-func signed(seconds map[int64]int, lease raylink.LeaseID, ready time.Time, settled int64, now time.Time, who string,
+func ringWords(seconds map[int64]int, lease raylink.LeaseID, ready time.Time, settled int64, now time.Time, who ed25519.PrivateKey,
 	statement func(string, int64, int, string) []byte) []wire.MinuteRecord {
 	var list []wire.MinuteRecord
 	for _, k := range slices.Sorted(maps.Keys(seconds)) {
@@ -122,16 +123,19 @@ func signed(seconds map[int64]int, lease raylink.LeaseID, ready time.Time, settl
 			continue
 		}
 		list = append(list, wire.MinuteRecord{Lease: lease, Ordinal: k, Seconds: seconds[k], RayNode: rayID(lease),
-			Signature: identity.Sign(keyOf(who), statement(string(lease), k, seconds[k], rayID(lease)))})
+			Signature: identity.Sign(who, statement(string(lease), k, seconds[k], rayID(lease)))})
 	}
 	return list
 }
 
 func rayID(l raylink.LeaseID) string { return "ray" + string(l) }
 
-// gateway is a model of a gateway: it joins each cluster's overlay and sees Ray's nodes through it.
-type gateway struct {
+// modelGateway is a model of a gateway: it joins each cluster's overlay and sees Ray's nodes through it.
+type modelGateway struct {
 	name    string
+	id      raylink.GatewayID
+	key     ed25519.PrivateKey
+	words   map[raylink.ClusterID][2]string // its overlay keys, signed
 	quiet   bool
 	blind   bool // reaches no head
 	routes  []wire.ClusterRoute
@@ -139,11 +143,15 @@ type gateway struct {
 	counted map[raylink.LeaseID]time.Time
 }
 
-func (g *gateway) report(m *model) wire.GatewayReport {
-	r := wire.GatewayReport{Started: noon, URL: "https://" + g.name + ":8443"}
+func (g *modelGateway) report(m *model) wire.GatewayReport {
+	r := wire.GatewayReport{Started: dawn, URL: "https://" + g.name + ":8443"}
 	for i, route := range g.routes {
 		c := wire.ClusterReport{Cluster: route.Cluster, Endpoint: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.9"), uint16(50000+i))}
-		c.PublicKey, c.Signature = overlayKey(g.name, string(route.Cluster))
+		if _, ok := g.words[route.Cluster]; !ok {
+			public, signature := ringOverlay(g.name, string(route.Cluster))
+			g.words[route.Cluster] = [2]string{public, signature}
+		}
+		c.PublicKey, c.Signature = g.words[route.Cluster][0], g.words[route.Cluster][1]
 		for _, n := range route.Nodes {
 			alive := !g.blind && m.running(n.Lease)
 			if alive {
@@ -159,7 +167,7 @@ func (g *gateway) report(m *model) wire.GatewayReport {
 	return r
 }
 
-func (g *gateway) count(n wire.RouteNode, alive bool, now time.Time) []wire.MinuteRecord {
+func (g *modelGateway) count(n wire.RouteNode, alive bool, now time.Time) []wire.MinuteRecord {
 	if g.seconds[n.Lease] == nil {
 		g.seconds[n.Lease], g.counted[n.Lease] = map[int64]int{}, *n.ReadyAt
 	}
@@ -167,7 +175,7 @@ func (g *gateway) count(n wire.RouteNode, alive bool, now time.Time) []wire.Minu
 		k := int64(g.counted[n.Lease].Sub(*n.ReadyAt) / time.Minute)
 		g.seconds[n.Lease][k] += map[bool]int{true: 1}[alive]
 	}
-	return signed(g.seconds[n.Lease], n.Lease, *n.ReadyAt, n.SettledThrough, now, g.name, identity.ConfirmBytes)
+	return ringWords(g.seconds[n.Lease], n.Lease, *n.ReadyAt, n.SettledThrough, now, g.key, identity.ConfirmBytes)
 }
 
 // model is the ring in one goroutine: the state, what the leader has seen, and agents and gateways that do as they are told.
@@ -176,21 +184,21 @@ type model struct {
 	s        *state.State
 	now      time.Time
 	index    uint64
-	seen     plan.Seen
-	agents   map[string]*agent
-	gateways map[string]*gateway
+	seen     Seen
+	agents   map[string]*modelAgent
+	gateways map[string]*modelGateway
 	steps    []string // what was proposed, in words, since the last look
 }
 
 func newModel(t *testing.T) *model {
-	m := &model{t: t, s: state.New(), now: noon, agents: map[string]*agent{}, gateways: map[string]*gateway{}}
+	m := &model{t: t, s: state.New(), now: dawn, agents: map[string]*modelAgent{}, gateways: map[string]*modelGateway{}}
 	m.lead()
 	return m
 }
 
 // lead is the beginning of a new leader: everything that was only seen is forgotten.
 func (m *model) lead() {
-	m.seen = plan.Seen{Since: m.now, Machines: map[raylink.MachineID]plan.MachineSeen{}, Gateways: map[raylink.GatewayID]plan.GatewaySeen{}}
+	m.seen = Seen{Since: m.now, Machines: map[raylink.MachineID]MachineSeen{}, Gateways: map[raylink.GatewayID]GatewaySeen{}}
 }
 
 func (m *model) running(l raylink.LeaseID) bool {
@@ -222,7 +230,7 @@ func (m *model) apply(c state.Command) {
 func (m *model) settle() {
 	m.t.Helper()
 	for round := 0; ; round++ {
-		steps := plan.Next(m.s, m.seen, m.now)
+		steps := Next(m.s, m.seen, m.now)
 		if len(steps) == 0 {
 			return
 		}
@@ -253,21 +261,21 @@ func (m *model) tick() {
 		if a.quiet {
 			continue
 		}
-		a.obey(plan.Orders(m.s, machineID(name)))
+		a.obey(Orders(m.s, a.id))
 		a.step(m.now)
 		var report wire.AgentReport
 		for _, id := range slices.Sorted(maps.Keys(a.leases)) {
 			report.Leases = append(report.Leases, a.leases[id].report)
 		}
-		m.seen.Machines[machineID(name)] = plan.MachineSeen{At: m.now, Report: report}
+		m.seen.Machines[a.id] = MachineSeen{At: m.now, Report: report}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.gateways)) {
 		g := m.gateways[name]
 		if g.quiet {
 			continue
 		}
-		g.routes = plan.Routes(m.s, gatewayID(name), m.now)
-		m.seen.Gateways[gatewayID(name)] = plan.GatewaySeen{At: m.now, Report: g.report(m)}
+		g.routes = Routes(m.s, g.id, m.now)
+		m.seen.Gateways[g.id] = GatewaySeen{At: m.now, Report: g.report(m)}
 	}
 	m.settle()
 	m.sane()
@@ -293,10 +301,11 @@ func (m *model) until(c raylink.ClusterID, p raylink.Phase, within time.Duration
 // sane holds orders and books against what must always be true.
 func (m *model) sane() {
 	m.t.Helper()
-	for name := range m.agents {
-		for _, o := range plan.Orders(m.s, machineID(name)) {
+	for _, a := range m.agents {
+		for _, h := range a.leases {
+			o := h.order
 			if err := o.Mesh.Validate(); err != nil {
-				m.t.Fatalf("%s is sent a bad mesh: %v", name, err)
+				m.t.Fatalf("%s is sent a bad mesh: %v", a.name, err)
 			}
 			if o.Want == raylink.WantEnd && len(o.Mesh.Peers) > 0 {
 				m.t.Fatalf("the ending %s has peers", o.Lease)
@@ -322,44 +331,44 @@ func (m *model) open(credit string, machines []string, gateways ...string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.apply(&state.OpenAccount{ID: id[raylink.AccountID]("acc", "ada"), Name: "ada"})
-	m.apply(&state.OpenAccount{ID: id[raylink.AccountID]("acc", "sam"), Name: "sam"})
-	m.apply(&state.GrantCredit{ID: "g", Account: id[raylink.AccountID]("acc", "ada"), Amount: amount, Reason: "x"})
+	m.apply(&state.OpenAccount{ID: mint[raylink.AccountID]("acc", "ada"), Name: "ada"})
+	m.apply(&state.OpenAccount{ID: mint[raylink.AccountID]("acc", "sam"), Name: "sam"})
+	m.apply(&state.GrantCredit{ID: "g", Account: mint[raylink.AccountID]("acc", "ada"), Amount: amount, Reason: "x"})
 	for _, name := range machines {
 		m.machine(name, raylink.Offer{Resources: raylink.Resources{CPU: 4 * raylink.Unit, Memory: 8 << 30}, Arch: "amd64", CPUHour: 60_000})
-		m.agents[name] = &agent{name: name, leases: map[raylink.LeaseID]*held{}}
+		m.agents[name] = &modelAgent{name: name, id: machineOf(name), key: ringKey(name), leases: map[raylink.LeaseID]*modelLease{}}
 	}
 	for _, name := range gateways {
-		m.apply(&state.IssueJoinToken{ID: id[raylink.TokenID]("tok", name), Kind: state.JoinKindGateway, Hash: identity.HashToken(name), TTL: time.Hour})
-		m.apply(&state.JoinGateway{TokenHash: identity.HashToken(name), ID: gatewayID(name), PublicKey: identity.EncodeKey(publicOf(name)), Name: name, URL: "https://" + name + ":8443"})
-		m.gateways[name] = &gateway{name: name, seconds: map[raylink.LeaseID]map[int64]int{}, counted: map[raylink.LeaseID]time.Time{}}
+		m.apply(&state.IssueJoinToken{ID: mint[raylink.TokenID]("tok", name), Kind: state.JoinKindGateway, Hash: identity.HashToken(name), TTL: time.Hour})
+		m.apply(&state.JoinGateway{TokenHash: identity.HashToken(name), ID: gatewayOf(name), PublicKey: identity.EncodeKey(ringPublic(name)), Name: name, URL: "https://" + name + ":8443"})
+		m.gateways[name] = &modelGateway{name: name, id: gatewayOf(name), key: ringKey(name), words: map[raylink.ClusterID][2]string{}, seconds: map[raylink.LeaseID]map[int64]int{}, counted: map[raylink.LeaseID]time.Time{}}
 	}
 	m.tick()
 }
 
 func (m *model) machine(name string, offer raylink.Offer) {
 	m.t.Helper()
-	m.apply(&state.IssueJoinToken{ID: id[raylink.TokenID]("tok", name), Kind: state.JoinKindMachine, Account: id[raylink.AccountID]("acc", "sam"), Hash: identity.HashToken(name), TTL: time.Hour})
-	m.apply(&state.JoinMachine{TokenHash: identity.HashToken(name), ID: machineID(name), PublicKey: identity.EncodeKey(publicOf(name)), Name: name, Offer: offer})
+	m.apply(&state.IssueJoinToken{ID: mint[raylink.TokenID]("tok", name), Kind: state.JoinKindMachine, Account: mint[raylink.AccountID]("acc", "sam"), Hash: identity.HashToken(name), TTL: time.Hour})
+	m.apply(&state.JoinMachine{TokenHash: identity.HashToken(name), ID: machineOf(name), PublicKey: identity.EncodeKey(ringPublic(name)), Name: name, Offer: offer})
 }
 
 // create places and accepts a cluster of a head and workers.
 func (m *model) create(name string, workers int) raylink.ClusterID {
 	m.t.Helper()
-	owner := id[raylink.AccountID]("acc", "ada")
+	owner := mint[raylink.AccountID]("acc", "ada")
 	spec := raylink.ClusterSpec{Name: name, RayVersion: "2.60.0", Image: "x", Head: raylink.NodeGroup{Name: "headgroup", Replicas: 1,
 		Resources: raylink.Resources{CPU: raylink.Unit, Memory: 1 << 30}}}
 	if workers > 0 {
 		spec.Workers = []raylink.NodeGroup{{Name: "w", Replicas: workers, Resources: raylink.Resources{CPU: raylink.Unit, Memory: 1 << 30}}}
 	}
-	nodes, err := plan.Place(m.s, m.seen, m.now, spec)
+	nodes, err := Place(m.s, m.seen, m.now, spec)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.apply(&state.MakeQuote{ID: id[raylink.QuoteID]("q", name), Owner: owner, Spec: spec, Image: "raylink/worker", Nodes: nodes})
-	c := &state.CreateCluster{ID: id[raylink.ClusterID]("c", name), Owner: owner, Quote: id[raylink.QuoteID]("q", name)}
+	m.apply(&state.MakeQuote{ID: mint[raylink.QuoteID]("q", name), Owner: owner, Spec: spec, Image: "raylink/worker", Nodes: nodes})
+	c := &state.CreateCluster{ID: mint[raylink.ClusterID]("c", name), Owner: owner, Quote: mint[raylink.QuoteID]("q", name)}
 	for i := range nodes {
-		c.Leases = append(c.Leases, id[raylink.LeaseID]("l", fmt.Sprintf("%s%c", name, 'a'+i)))
+		c.Leases = append(c.Leases, mint[raylink.LeaseID]("l", fmt.Sprintf("%s%c", name, 'a'+i)))
 	}
 	m.apply(c)
 	return c.ID

@@ -148,6 +148,43 @@ func TestPlaceCheapest(t *testing.T) {
 	}
 }
 
+// A machine for each node where there is a way, though the cheapest machine of the one is the only one of the other.
+func TestPlaceApart(t *testing.T) {
+	w := newWorld(t)
+	owner := w.account("sam", "")
+	east := offerOf(8, 8, 100_000)
+	east.Labels = map[string]string{"zone": "east"}
+	w.machine("cheap", owner, east)
+	w.machine("dear", owner, offerOf(8, 8, 900_000))
+	w.report()
+	spec := specOf("pair", 1, 1)
+	spec.Head.Resources.CPU = 2 * raylink.Unit // the largest chooses first
+	spec.Workers[0].Require = map[string]string{"zone": "east"}
+	nodes, err := Place(w.s, w.seen, w.now, spec)
+	if err != nil || nodes[0].Machine != machineID("dear") || nodes[1].Machine != machineID("cheap") {
+		t.Errorf("%+v %v", nodes, err)
+	}
+}
+
+// Where nodes must share, the simple way (the cheapest machine with the fewest nodes) may lead nowhere while another way is there.
+func TestPlacePacked(t *testing.T) {
+	w := newWorld(t)
+	owner := w.account("sam", "")
+	w.machine("cheap", owner, offerOf(6, 8, 100_000))
+	w.machine("dear", owner, offerOf(4, 8, 900_000))
+	w.report()
+	spec := specOf("trio", 2, 3)
+	spec.Head.Resources.CPU = 4 * raylink.Unit
+	nodes, err := Place(w.s, w.seen, w.now, spec)
+	if err != nil || nodes[0].Machine != machineID("dear") || nodes[1].Machine != machineID("cheap") || nodes[2].Machine != machineID("cheap") {
+		t.Errorf("%+v %v", nodes, err)
+	}
+	spec.Workers[0].Replicas = 3
+	if nodes, err := Place(w.s, w.seen, w.now, spec); err == nil {
+		t.Errorf("13 of 10 cores are placed: %+v", nodes)
+	}
+}
+
 // need is a node as the specification asks for it, in the order that Place answers in.
 type need struct {
 	Node      string
