@@ -171,7 +171,7 @@ func gatewayFacts(s *state.State, seen Seen, now time.Time, c *state.Cluster) []
 func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
 	switch c.Phase {
 	case raylink.PhaseReady:
-		return keep(s, now, c)
+		return keep(s, seen, now, c)
 	case raylink.PhaseEnding:
 		if s.Closable(c) {
 			return []state.Command{&state.CloseCluster{ID: c.ID}}
@@ -264,10 +264,13 @@ func missing(seen Seen, now time.Time, c *state.Cluster, leases []*state.Lease) 
 }
 
 // keep looks after a ready cluster: it ends without money or without its head, and warns before.
-func keep(s *state.State, now time.Time, c *state.Cluster) []state.Command {
+func keep(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
 	var warnings []string
 	for _, l := range s.ClusterLeases(c.ID) {
 		if l.Failure == nil {
+			if now.Sub(seen.Since) >= ListenFor && !seen.Up(l.Machine, now) {
+				warnings = append(warnings, fmt.Sprintf("machine %s of %s has fallen silent; minutes without its word are not charged", l.Machine, l.Node))
+			}
 			continue
 		}
 		if l.Role == raylink.NodeHead {

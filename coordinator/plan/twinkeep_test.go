@@ -146,3 +146,29 @@ func TestNeverNegative(t *testing.T) {
 		}
 	}
 }
+
+// A machine that falls silent under a ready cluster is named in a warning, which goes when it is heard again. A new leader listens first.
+func TestSilentMachineWarns(t *testing.T) {
+	w, c, leases := alive(t, "10")
+	head, worker := leases[0], leases[1]
+	w.says(head, nil, 0, -1, -1)
+	w.says(worker, nil, 0, -1, -1)
+	w.now = w.now.Add(UpFor + time.Second)
+	w.says(head, nil, 0, -1, -1)
+	w.seen.Since = w.now
+	w.next()
+	got := w.s.Clusters[c.ID]
+	if got.Warning != "" {
+		t.Errorf("a leader that has only begun to listen warns: %q", got.Warning)
+	}
+	w.seen.Since = w.now.Add(-ListenFor)
+	w.next()
+	if !strings.Contains(got.Warning, string(worker.Machine)) || !strings.Contains(got.Warning, worker.Node) || strings.Contains(got.Warning, string(head.Machine)) {
+		t.Errorf("warning %q", got.Warning)
+	}
+	w.says(worker, nil, 0, -1, -1)
+	w.next()
+	if got.Warning != "" {
+		t.Errorf("heard again: %q", got.Warning)
+	}
+}
