@@ -52,6 +52,9 @@ func (c *Client) do(ctx context.Context, k call) error {
 		worth := false // at least one coordinator may answer better when asked again
 		for _, base := range c.Coordinators() {
 			err := c.once(ctx, base, k, body)
+			if err == nil {
+				c.prefer(base)
+			}
 			if err == nil || !passOver(err) || ctx.Err() != nil {
 				return err
 			}
@@ -178,7 +181,6 @@ func (c *Client) send(ctx context.Context, base string, k call, body []byte) (*h
 	if index, err := strconv.ParseUint(answer.Header.Get("X-Raylink-Index"), 10, 64); err == nil {
 		c.saw(index)
 	}
-	c.prefer(base)
 	return answer, nil
 }
 

@@ -38,6 +38,9 @@ type Config struct {
 	// Certificate is asked at each handshake, so that a renewed one is used at once. Nil where a token is enough.
 	Certificate func() (*tls.Certificate, error)
 
+	// Transport carries the requests instead of TCP and TLS, for networks that exist only in memory (package testbed). Nil is the network.
+	Transport http.RoundTripper
+
 	// OnCoordinators is told when an answer brought another list of coordinators. Nil is fine. It must not call the client.
 	OnCoordinators func([]string)
 }
@@ -75,13 +78,16 @@ func New(c Config) (*Client, error) {
 	if c.Certificate != nil {
 		trust.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate() }
 	}
-	transport := &http.Transport{
+	var transport http.RoundTripper = &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSClientConfig:       trust,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ResponseHeaderTimeout: requestTimeout + maxWait,
 		IdleConnTimeout:       time.Minute,
 		MaxIdleConnsPerHost:   4,
+	}
+	if c.Transport != nil {
+		transport = c.Transport
 	}
 	return &Client{
 		http:           &http.Client{Transport: transport, CheckRedirect: noRedirect},

@@ -197,6 +197,7 @@ func (c *Client) Journal(ctx context.Context, w io.Writer) error {
 			}
 			return err
 		}
+		c.prefer(base)
 		defer answer.Body.Close()
 		if _, err := io.Copy(w, answer.Body); err != nil {
 			return fmt.Errorf("copying the journal from %s: %w", base, err)

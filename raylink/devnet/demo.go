@@ -52,9 +52,15 @@ func (s *Story) create(ctx context.Context) error {
 	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", manifest, "--yes"); err != nil {
 		return err
 	}
-	var err error
-	s.cluster, err = s.look(ctx)
-	return err
+	// Another coordinator than the one that the CLI asked may hear of it a moment later.
+	return s.soon(ctx, "every coordinator knows the cluster to be ready", 10*time.Second, func(ctx context.Context) error {
+		x, err := s.look(ctx)
+		if err == nil && (x.ReadyAt == nil || len(x.Endpoints) == 0) {
+			err = fmt.Errorf("it is %s", x.Phase)
+		}
+		s.cluster = x
+		return err
+	})
 }
 
 // look is the story's cluster as it is now.

@@ -30,11 +30,12 @@ type Rules struct {
 	Strangers [][2]string
 	Sleepers  []May
 	Unnamed   []string
+	Whole     bool // every line of the table must have its package
 }
 
 // OurRules are the rules of this module.
 func OurRules() Rules {
-	return Rules{Module: "raylink", Floors: Floors(), Strangers: Strangers(), Sleepers: Sleepers(), Unnamed: unnamed()}
+	return Rules{Module: "raylink", Floors: Floors(), Strangers: Strangers(), Sleepers: Sleepers(), Unnamed: unnamed(), Whole: true}
 }
 
 // source is one parsed file.
@@ -89,6 +90,11 @@ func Check(root string, rules Rules) ([]string, error) {
 	}
 	for dir, sources := range packages {
 		h.checkPackage(dir, sources)
+	}
+	for _, row := range rules.Floors {
+		if _, there := packages[row.Path]; rules.Whole && !there {
+			h.addf("the floors table", "%s has a line, but no package", row.Path)
+		}
 	}
 	slices.Sort(h.found)
 	return slices.Compact(h.found), nil

@@ -117,6 +117,10 @@ func TestTable(t *testing.T) {
 			}
 		}
 	}
+	stale := Rules{Module: "m", Floors: []Row{{"gone", Floor1, nil}}, Whole: true}
+	if found, err := Check(t.TempDir(), stale); err != nil || len(found) != 1 || !strings.Contains(found[0], "no package") {
+		t.Errorf("found %q, %v", found, err)
+	}
 	rules := fixtureRules()
 	rules.Floors = append(rules.Floors, Row{"words", Floor5, nil})
 	if found, err := Check(t.TempDir(), rules); err != nil || len(found) != 1 || !strings.Contains(found[0], "two lines") {

@@ -65,7 +65,7 @@ func (a *app) accountList() *cobra.Command {
 
 func (a *app) grant() *cobra.Command {
 	var reason string
-	c := &cobra.Command{Use: "grant ACCOUNT AMOUNT", Short: "Give an account credit", Example: "  raylink admin grant acc-abcdefghij 25 --reason 'welcome'\n  raylink admin grant acc-abcdefghij '0.5 USD'",
+	c := &cobra.Command{Use: "grant ACCOUNT AMOUNT", Short: "Give an account credit", Example: "  raylink admin grant engineer 25 --reason 'welcome'\n  raylink admin grant acc-abcdefghij '0.5 USD'",
 		Args: wants("ACCOUNT", "AMOUNT")}
 	c.Flags().StringVar(&reason, "reason", "grant", "why, for the journal")
 	format := outputFlag(c)
@@ -83,13 +83,34 @@ func (a *app) grant() *cobra.Command {
 			return err
 		}
 		defer s.Close()
-		x, err := s.Grant(c.Context(), raylink.AccountID(args[0]), wire.GrantRequest{Amount: sum, Reason: reason})
+		id, err := s.account(c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		x, err := s.Grant(c.Context(), id, wire.GrantRequest{Amount: sum, Reason: reason})
 		if err != nil {
 			return err
 		}
 		return a.show(*format, x, func(w io.Writer) { fmt.Fprintf(w, "%s %s has %s free now.\n", x.ID, x.Name, amount(x.Free)) })
 	}
 	return c
+}
+
+// account is an account's id, given that or its name; names are looked up among all accounts, which only an admin may see.
+func (s *session) account(ctx context.Context, idOrName string) (raylink.AccountID, error) {
+	if idOrName == "" || strings.HasPrefix(idOrName, "acc-") {
+		return raylink.AccountID(idOrName), nil
+	}
+	list, err := s.Accounts(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, x := range list {
+		if x.Name == idOrName {
+			return x.ID, nil
+		}
+	}
+	return "", raylink.Errorf(raylink.CodeNotFound, "no account has the name %q", idOrName).WithHint("see `raylink admin account list`")
 }
 
 // view is one coordinator's own word about the group.

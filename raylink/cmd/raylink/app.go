@@ -30,10 +30,14 @@ type heading struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
+	if err := root.ExecuteContext(ctx); err != nil {
+		return a.fail(ctx, err)
 	}
+	return 0
+}
+
+// fail shows an error on standard error, and gives its exit code.
+func (a *app) fail(ctx context.Context, err error) int {
 	var own *exit
 	if errors.As(err, &own) {
 		fmt.Fprintln(a.err, "error:", err)

@@ -4,14 +4,12 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
-
-	"raylink/raylink"
 )
 
 func (a *app) balance() *cobra.Command {
 	var account string
-	c := &cobra.Command{Use: "balance", Short: "Show your money: free, held, earned", Example: "  raylink balance\n  raylink balance --account acc-abcdefghij", Args: wants()}
-	c.Flags().StringVar(&account, "account", "", "another account's; admins only")
+	c := &cobra.Command{Use: "balance", Short: "Show your money: free, held, earned", Example: "  raylink balance\n  raylink balance --account engineer", Args: wants()}
+	c.Flags().StringVar(&account, "account", "", "another account's, by its id or name; admins only")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := a.open()
@@ -19,7 +17,11 @@ func (a *app) balance() *cobra.Command {
 			return err
 		}
 		defer s.Close()
-		b, err := s.Balance(c.Context(), raylink.AccountID(account))
+		id, err := s.account(c.Context(), account)
+		if err != nil {
+			return err
+		}
+		b, err := s.Balance(c.Context(), id)
 		if err != nil {
 			return err
 		}

@@ -176,9 +176,8 @@ Ray client works with it, given your access token. With --commands, the lines to
 		if err != nil {
 			return err
 		}
-		if len(x.Endpoints) == 0 {
-			return raylink.Errorf(raylink.CodeUnavailable, "no gateway serves cluster %s", x.Name).
-				WithHint("`raylink admin status` lists the gateways; one runs beside each coordinator")
+		if err := served(x); err != nil {
+			return err
 		}
 		if commands {
 			return a.showCommands(s, x)
@@ -186,4 +185,16 @@ Ray client works with it, given your access token. With --commands, the lines to
 		return a.show(*format, x.Endpoints, func(w io.Writer) { fmt.Fprintln(w, strings.Join(x.Endpoints, "\n")) })
 	}
 	return c
+}
+
+// served says why a cluster cannot be used, if it has no endpoint.
+func served(x wire.Cluster) error {
+	switch {
+	case x.Phase.Over() || x.Phase == raylink.PhaseEnding:
+		return raylink.Errorf(raylink.CodeConflict, "cluster %s is %s: it has no endpoint any more", x.Name, x.Phase).WithHint("`raylink cluster create` makes a new one")
+	case len(x.Endpoints) == 0:
+		return raylink.Errorf(raylink.CodeUnavailable, "no gateway serves cluster %s yet; it is at the stage %s", x.Name, x.Phase).
+			WithHint("`raylink admin status` lists the gateways; one runs beside each coordinator")
+	}
+	return nil
 }

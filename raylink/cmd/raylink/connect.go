@@ -41,6 +41,9 @@ runs, everybody on this machine who reaches the port acts as you.`,
 		if err != nil {
 			return err
 		}
+		if err := served(x); err != nil {
+			return err
+		}
 		config, err := connection(s, x)
 		if err != nil {
 			return err
@@ -48,6 +51,9 @@ runs, everybody on this machine who reaches the port acts as you.`,
 		config.Listen = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
 		err = connect.Run(c.Context(), config, func(url string) {
 			fmt.Fprintf(a.out, "%s is at %s until ^C. In another terminal:\n", x.Name, url)
+			if x.Phase != raylink.PhaseReady {
+				fmt.Fprintf(a.err, "It is not ready yet (%s): `raylink cluster get %s --watch` shows the stages.\n", x.Phase, x.Name)
+			}
 			fmt.Fprintf(a.out, "  ray job submit --address %s --working-dir . -- python train.py\n", url)
 		}, log)
 		if c.Context().Err() != nil {

@@ -237,9 +237,16 @@ func (a *app) chosen() (*session, []string, error) {
 			return &session{app: a, name: name, caFile: e.CAFile, token: tokens[name], kept: e.Coordinators}, e.Coordinators, nil
 		}
 	}
-	if wanted != "" {
+	if wanted != "" && len(c.Contexts) > 0 {
+		known := []string{}
+		for _, e := range c.Contexts {
+			known = append(known, e.Name)
+		}
 		return nil, nil, raylink.Errorf(raylink.CodeNotFound, "there is no login named %q", wanted).
-			WithHint("`raylink login URL --name %s` makes it", wanted)
+			WithHint("`raylink login URL --name %s` makes it; there are: %s", wanted, strings.Join(known, ", "))
+	}
+	if wanted != "" {
+		return nil, nil, raylink.Errorf(raylink.CodeNotFound, "there is no login at all, nor one named %q", wanted).WithHint("`raylink login URL --name %s` makes it", wanted)
 	}
 	return &session{app: a, name: "env"}, nil, nil
 }
@@ -262,7 +269,7 @@ func (a *app) readSecret(file string) (string, error) {
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" {
-		return "", raylink.Errorf(raylink.CodeInvalid, "no token in %s", file)
+		return "", raylink.Errorf(raylink.CodeInvalid, "no token in %s", file).WithHint("the file holds one line, rl_access_…, as `raylink token create` writes it")
 	}
 	return token, nil
 }
@@ -273,17 +280,17 @@ func (a *app) readInput(file string, limit int64) ([]byte, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, raylink.Errorf(raylink.CodeInvalid, "%v", err)
+			return nil, raylink.Errorf(raylink.CodeInvalid, "%v", err).WithHint("name a file that is there; - is standard input")
 		}
 		defer f.Close()
 		from, name = f, file
 	}
 	text, err := io.ReadAll(io.LimitReader(from, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+		return nil, raylink.Errorf(raylink.CodeInvalid, "%v", err).WithHint("name a file; - is standard input")
 	}
 	if int64(len(text)) > limit {
-		return nil, raylink.Errorf(raylink.CodeTooLarge, "%s is over %d KiB", name, limit>>10)
+		return nil, raylink.Errorf(raylink.CodeTooLarge, "%s is over %d KiB", name, limit>>10).WithHint("is it the right file?")
 	}
 	return text, nil
 }

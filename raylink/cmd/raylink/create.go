@@ -97,7 +97,7 @@ func (a *app) watch(ctx context.Context, s *session, x wire.Cluster) (wire.Clust
 		}
 		for ; shown < len(x.Stages); shown++ {
 			stage := x.Stages[shown]
-			fmt.Fprintf(a.err, "  %-10s %7s\n", a.paint(a.err, green, string(stage.Phase)), seconds(stage.At.Sub(x.CreatedAt)))
+			fmt.Fprintf(a.err, "  %s %7s\n", a.paint(a.err, green, fmt.Sprintf("%-10s", stage.Phase)), seconds(stage.At.Sub(x.CreatedAt)))
 		}
 		done := x.Phase == raylink.PhaseReady || x.Phase.Over()
 		if live && !done {
@@ -138,9 +138,8 @@ func until(ctx context.Context, s *session, x wire.Cluster, done func(wire.Clust
 
 // showCommands says how an unmodified Ray client uses a cluster. The token is in a file, so that no secret is on the screen.
 func (a *app) showCommands(s *session, x wire.Cluster) error {
-	if len(x.Endpoints) == 0 {
-		return raylink.Errorf(raylink.CodeUnavailable, "cluster %s is %s, but no gateway serves it yet", x.Name, x.Phase).
-			WithHint("`raylink cluster endpoint %s` asks again", x.Name)
+	if err := served(x); err != nil {
+		return err
 	}
 	path, err := a.rayToken(s)
 	if err != nil {
@@ -150,7 +149,9 @@ func (a *app) showCommands(s *session, x wire.Cluster) error {
 	if strings.HasPrefix(endpoint, "https:") {
 		verify = " --verify " + quoted(s.caFile)
 	}
-	if x.ReadyAt != nil {
+	if x.Phase != raylink.PhaseReady {
+		fmt.Fprintf(a.out, "%s is at the stage %s: what follows works once it is ready.\n", x.Name, x.Phase)
+	} else if x.ReadyAt != nil {
 		fmt.Fprintf(a.out, "\n%s is ready after %s.\n", a.paint(a.out, bold, x.Name), seconds(x.ReadyAt.Sub(x.CreatedAt)))
 	}
 	fmt.Fprintf(a.out, "endpoint: %s\n\n", a.paint(a.out, bold, endpoint))

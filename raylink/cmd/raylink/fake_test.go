@@ -38,6 +38,8 @@ type fake struct {
 	clusters []*wire.Cluster
 	machine  wire.Machine
 	tokens   []wire.Token
+	second   *httptest.Server // a coordinator that the group has grown by
+	readonly []byte           // an exported journal, real
 	manifest string
 }
 
@@ -55,12 +57,16 @@ func startFake() (*fake, error) {
 	f.coordinator = httptest.NewUnstartedServer(f.api())
 	f.coordinator.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{chain}}
 	f.coordinator.StartTLS()
+	f.second = httptest.NewUnstartedServer(f.api())
+	f.second.TLS = f.coordinator.TLS.Clone()
+	f.second.StartTLS()
 	f.gateway = httptest.NewServer(f.jobs())
 	return f, nil
 }
 
 func (f *fake) close() {
 	f.coordinator.Close()
+	f.second.Close()
 	f.gateway.Close()
 }
 

@@ -187,6 +187,10 @@ func endpointRefusal(answer *http.Response, text []byte) error {
 	if json.Unmarshal(text, &e) == nil && e.Code != "" && e.Message != "" {
 		return &e
 	}
+	words, hint := strings.TrimSpace(string(text)), ""
+	if own, ok := strings.CutPrefix(words, "Raylink: "); ok { // the gateway's, in the plain words that Ray's client shows
+		words, hint, _ = strings.Cut(own, "\n")
+	}
 	code := raylink.CodeInternal
 	switch answer.StatusCode {
 	case http.StatusNotFound:
@@ -196,7 +200,10 @@ func endpointRefusal(answer *http.Response, text []byte) error {
 	case http.StatusServiceUnavailable, http.StatusBadGateway:
 		code = raylink.CodeUnavailable
 	}
-	return raylink.Errorf(code, "the cluster answered %s: %.300s", answer.Status, text)
+	if hint != "" {
+		return raylink.Errorf(code, "%.300s", words).WithHint("%.300s", hint)
+	}
+	return raylink.Errorf(code, "the cluster answered %s: %.300s", answer.Status, words)
 }
 
 // pauseFor waits, or ends early with ctx.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"raylink/raylink"
 	"raylink/raylink/wire"
 )
 
@@ -26,7 +25,7 @@ newcomer knows the right network. The token alone goes to standard output.`,
 		Args:    wants(),
 	}
 	c.Flags().StringVar(&r.Kind, "kind", "machine", "who may join: machine, gateway or coordinator")
-	c.Flags().StringVar(&account, "account", "", "the machine's owner (default: your own account)")
+	c.Flags().StringVar(&account, "account", "", "the machine's owner, by id or name (default: your own account)")
 	c.Flags().StringVar(&r.TTL, "ttl", "", "how long it may wait, at most 24h (default 1h)")
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"machine", "gateway", "coordinator"}, cobra.ShellCompDirectiveNoFileComp))
 	format := outputFlag(c)
@@ -39,7 +38,9 @@ newcomer knows the right network. The token alone goes to standard output.`,
 			return err
 		}
 		defer s.Close()
-		r.Account = raylink.AccountID(account)
+		if r.Account, err = s.account(c.Context(), account); err != nil {
+			return err
+		}
 		answer, err := s.CreateJoinToken(c.Context(), r)
 		if err != nil {
 			return err

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"raylink/raylink"
 )
 
 func (a *app) journal() *cobra.Command {
@@ -40,7 +41,7 @@ check the file without the network: raylink verify FILE.`,
 func exportTo(file string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(file+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("writing the journal: %w", err)
+		return raylink.Errorf(raylink.CodeInvalid, "writing the journal: %v", err).WithHint("name a file in a directory that is there")
 	}
 	defer os.Remove(f.Name()) // gone already after the rename
 	err = write(f)

@@ -78,12 +78,30 @@ func (a *app) doLogin(ctx context.Context, coordinator, tokenFile, pin, name str
 	if strings.ContainsAny(name, "/\\ \t\n") || strings.HasPrefix(name, ".") {
 		return raylink.Errorf(raylink.CodeInvalid, "%q cannot be the name of a context", name).WithHint("give another with --name")
 	}
+	_, before, err := a.load()
+	if err != nil {
+		return err
+	}
 	if err := a.save(name, c.Coordinators(), ca, token); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "Logged in as %s (%s, %s) at %s.\n", me.Name, me.Role, me.Account, coordinator)
-	fmt.Fprintf(a.out, "The context %q knows %d coordinator(s). Next: `raylink machine list`, `raylink quote -f cluster.yaml`\n", name, len(c.Coordinators()))
+	if old := before[name]; old != "" && old != token {
+		fmt.Fprintf(a.out, "This takes the place of the login %q that was here; --name keeps several, and --context NAME chooses.\n", name)
+	}
+	fmt.Fprintf(a.out, "The context %q keeps %d address(es) of coordinators. Next: %s\n", name, len(c.Coordinators()), firstSteps(me.Role))
 	return nil
+}
+
+// firstSteps is what somebody of a role may want to do first.
+func firstSteps(role raylink.Role) string {
+	switch role {
+	case raylink.RoleAdmin:
+		return "`raylink admin status`, `raylink admin account create NAME`, `raylink join-token create`"
+	case raylink.RoleSupplier:
+		return "`raylink join-token create`, `raylink machine list`, `raylink balance`"
+	}
+	return "`raylink machine list`, `raylink quote -f cluster.yaml`"
 }
 
 // confirmCA shows the fingerprint, and asks whether it is the right one unless the coordinator is on this machine.
@@ -155,8 +173,10 @@ func answered(ctx context.Context, read func() (string, error)) (string, error) 
 func (a *app) ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprint(a.err, question)
 	line, err := answered(ctx, func() (string, error) { return bufio.NewReaderSize(a.in, 64).ReadString('\n') })
+	if err != nil {
+		fmt.Fprintln(a.err) // the question's line has no end yet
+	}
 	if errors.Is(err, io.EOF) {
-		fmt.Fprintln(a.err)
 		err = nil // ^D is no answer, which is no
 	}
 	if err != nil {

@@ -29,8 +29,8 @@ func (a *app) logs() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if len(x.Endpoints) == 0 {
-			return raylink.Errorf(raylink.CodeUnavailable, "no gateway serves cluster %s", x.Name).WithHint("it is %s; `raylink cluster get %s` shows more", x.Phase, x.Name)
+		if err := served(x); err != nil {
+			return err
 		}
 		jobs, err := newJobs(s, x.Endpoints)
 		if err != nil {

@@ -37,7 +37,7 @@ func (a *app) machineList() *cobra.Command {
 		}
 		return a.show(*format, list, func(w io.Writer) {
 			if len(list) == 0 {
-				fmt.Fprintln(w, "No machine has joined. `raylink join-token create` makes a token for one.")
+				fmt.Fprintln(w, "No machine has joined yet. An admin or a supplier makes a token for one, `raylink join-token create`; the machine then runs `raylink supplier`.")
 				return
 			}
 			rows := [][]string{{"ID", "NAME", "STATE", "CPU", "MEMORY", "GPU", "ARCH", "PRICE", "LEASES", "OWNER", "SEEN"}}

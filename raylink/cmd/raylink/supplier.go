@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -43,6 +44,9 @@ func (a *app) supplierRemove() *cobra.Command {
 	}
 	yes := c.Flags().BoolP("yes", "y", false, "remove without asking")
 	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error {
+		if _, err := os.Stat(config.Data); err != nil {
+			return raylink.Errorf(raylink.CodeNotFound, "no agent has worked here: %v", err).WithHint("--data names the agent's directory")
+		}
 		if err := a.agreeToRemove(ctx, config.Data, *yes); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (a *app) tokenCreate() *cobra.Command {
 		Args: wants(),
 	}
 	c.Flags().StringVar(&role, "role", "tenant", "what it may do: tenant, supplier or admin")
-	c.Flags().StringVar(&account, "account", "", "whose it is; admins only (default: your own account)")
+	c.Flags().StringVar(&account, "account", "", "whose it is, by id or name; admins only (default: your own account)")
 	c.Flags().StringVar(&r.Label, "label", "", "what it is for, for the list")
 	c.Flags().StringVar(&r.TTL, "ttl", "", "how long it is good, such as 720h (default: until revoked)")
 	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"tenant", "supplier", "admin"}, cobra.ShellCompDirectiveNoFileComp))
@@ -40,7 +40,9 @@ func (a *app) tokenCreate() *cobra.Command {
 			return err
 		}
 		defer s.Close()
-		r.Account = raylink.AccountID(account)
+		if r.Account, err = s.account(c.Context(), account); err != nil {
+			return err
+		}
 		answer, err := s.CreateToken(c.Context(), r)
 		if err != nil {
 			return err
