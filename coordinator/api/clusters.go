@@ -43,7 +43,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		return q, err
 	}
 	var p Placement
-	if err := s.leader(c, MethodPlace, spec, &p); err != nil {
+	if err := s.leader(c.Request.Context(), MethodPlace, spec, &p); err != nil {
 		return nil, err
 	}
 	if err := s.propose(c, who.by(), "", &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Nodes: p.Nodes}, nil); err != nil {
@@ -221,7 +221,7 @@ func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	// It may have been created a moment ago, on another coordinator; and of a name the newest is meant.
-	if err := s.barrier(c); err != nil {
+	if err := s.barrier(c.Request.Context()); err != nil {
 		return nil, err
 	}
 	cl, err := s.Cluster(who.account, who.role, c.Param("id"))

@@ -42,7 +42,7 @@ func (s *Server) postJoin(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	// The token may have been issued a moment ago, on another coordinator.
-	if err := s.barrier(c); err != nil {
+	if err := s.barrier(c.Request.Context()); err != nil {
 		return nil, err
 	}
 	kind, err := s.joinKind(hash)
@@ -194,7 +194,7 @@ func (s *Server) postGroupVoter(c *gin.Context) (any, error) {
 	if address == "" {
 		return nil, raylink.Errorf(raylink.CodeNotFound, "coordinator %s has not joined", id).WithHint("`raylink coordinator join` with a join token comes first")
 	}
-	return nil, s.Roster.AddVoter(c, id, address)
+	return nil, s.Roster.AddVoter(c.Request.Context(), id, address)
 }
 
 // poll answers when make gives something of another revision than the caller's, or after the wait.
@@ -207,7 +207,7 @@ func (s *Server) poll(c *gin.Context, make func(*state.State) any, stamp func(re
 		}
 		wait = min(d, maxWait)
 	}
-	ctx, cancel := context.WithTimeout(c, wait)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), wait)
 	defer cancel()
 	for {
 		changed := s.Group.Changed()

@@ -49,7 +49,7 @@ func (s *Server) getMachines(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Machines(c, who.account, who.role), nil
+	return s.Machines(c.Request.Context(), who.account, who.role), nil
 }
 
 // Machines lists the machines that an account may see in a role.
@@ -78,7 +78,7 @@ func (s *Server) getMachine(c *gin.Context) (any, error) {
 // machine finds one by id, or by name where that is unique.
 func (s *Server) machine(c *gin.Context, who caller) (wire.Machine, error) {
 	var hits []wire.Machine
-	for _, m := range s.Machines(c, who.account, who.role) {
+	for _, m := range s.Machines(c.Request.Context(), who.account, who.role) {
 		if string(m.ID) == c.Param("id") {
 			return m, nil
 		}

@@ -135,7 +135,7 @@ func (s *Server) awaitIndex(c *gin.Context) error {
 	if err != nil {
 		return raylink.Errorf(raylink.CodeInvalid, "min_index must be a number")
 	}
-	ctx, cancel := context.WithTimeout(c, indexLimit)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), indexLimit)
 	defer cancel()
 	if err := s.Group.WaitIndex(ctx, index); err != nil {
 		return raylink.Errorf(raylink.CodeUnavailable, "this coordinator has not reached index %d yet", index).WithHint("try again, or ask another coordinator")
@@ -181,7 +181,7 @@ func (s *Server) propose(c *gin.Context, by, key string, cmd state.Command, into
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c, proposeLimit)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), proposeLimit)
 	defer cancel()
 	results, index, err := s.Group.Propose(ctx, raw)
 	if err != nil {
@@ -215,7 +215,7 @@ func (s *Server) user(c *gin.Context, roles ...raylink.Role) (caller, error) {
 	if !ok {
 		return caller{}, raylink.Errorf(raylink.CodeUnauthenticated, "this needs an access token").WithHint("`raylink login URL` stores one; or send the header Authorization: Bearer rl_access_…")
 	}
-	return s.userOf(c, secret, roles...)
+	return s.userOf(c.Request.Context(), secret, roles...)
 }
 
 func bearer(c *gin.Context) (string, bool) {

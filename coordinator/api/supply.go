@@ -92,7 +92,7 @@ func (s *Server) postAgentReport(c *gin.Context) (any, error) {
 	if err := body(c, maxReport, &word.Report); err != nil {
 		return nil, err
 	}
-	return nil, s.report(c, MethodAgent, word)
+	return nil, s.report(c.Request.Context(), MethodAgent, word)
 }
 
 func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
@@ -107,7 +107,7 @@ func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
 	if err := body(c, maxReport, &word.Report); err != nil {
 		return nil, err
 	}
-	return nil, s.report(c, MethodGateway, word)
+	return nil, s.report(c.Request.Context(), MethodGateway, word)
 }
 
 // reportLimit is how long a report waits for a leader: shorter than an agent's and a gateway's patience, so that they hear in time that this

@@ -1,0 +1,217 @@
+package testbed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"raylink/raylink"
+	"raylink/raylink/overlay"
+	"raylink/raylink/ray"
+	"raylink/supplier/runtime"
+)
+
+// rays plays Ray in every lease's container: what a gateway asks of a head and of a node's agent. A node is alive while its container runs and
+// was let go, and can be reached while its data plane answers.
+type rays struct {
+	b      *Bed
+	server *http.Server
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+	served sync.WaitGroup
+}
+
+type leaseKey struct{}
+
+// rayConn is a gateway's connection to one lease.
+type rayConn struct {
+	net.Conn
+	lease raylink.LeaseID
+}
+
+func newRays(b *Bed) *rays {
+	r := &rays{b: b, conns: make(chan net.Conn), closed: make(chan struct{})}
+	r.server = &http.Server{Handler: r, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, leaseKey{}, c.(*rayConn).lease)
+	}}
+	r.served.Go(func() { _ = r.server.Serve(r) }) // ends when closed
+	return r
+}
+
+// Accept waits for the next gateway.
+func (r *rays) Accept() (net.Conn, error) {
+	select {
+	case c := <-r.conns:
+		return c, nil
+	case <-r.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends listening.
+func (r *rays) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return nil
+}
+
+// Addr is no address.
+func (r *rays) Addr() net.Addr { return &net.UnixAddr{Name: "ray", Net: "unix"} }
+
+func (r *rays) close() {
+	_ = r.server.Close() // in memory: nothing can go wrong
+	r.served.Wait()
+}
+
+// node is a lease's Ray as it is now.
+type node struct {
+	spec      runtime.Spec
+	id        string // Ray's
+	address   netip.Addr
+	runs      bool // the container runs and was let go
+	reachable bool // the data plane answers
+}
+
+func (r *rays) node(lease raylink.LeaseID) (n node) {
+	var known bool
+	if n.spec, known = r.b.host.Spec(lease); !known {
+		return n
+	}
+	list, err := r.b.host.For(n.spec.Machine).List(context.Background())
+	if err != nil {
+		return n
+	}
+	for _, in := range list {
+		if in.Lease == lease && in.Running {
+			_, err := os.Stat(filepath.Join(n.spec.Dir, "go"))
+			n.runs = err == nil
+			sum := sha256.Sum256([]byte(string(lease) + in.StartedAt.String()))
+			n.id = hex.EncodeToString(sum[:28])
+		}
+	}
+	mesh, _ := r.b.host.Mesh(lease)
+	n.address = mesh.Address.Addr()
+	if plane, err := r.b.host.Planes(n.spec.Machine).Adopt(context.Background(), lease); err == nil {
+		_, err = plane.Status(context.Background())
+		n.reachable = err == nil
+	}
+	return n
+}
+
+// ServeHTTP answers as Ray 2.60 does, as far as gateways look.
+func (r *rays) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	n := r.node(request.Context().Value(leaseKey{}).(raylink.LeaseID))
+	if !n.reachable {
+		<-request.Context().Done() // packets vanish
+		return
+	}
+	if !n.runs {
+		panic(http.ErrAbortHandler) // nobody there to answer any more
+	}
+	answer := any(map[string]any{"result": true})
+	switch path := request.URL.Path; path {
+	case ray.AgentHealthPath, ray.HeadHealthPath:
+		_, _ = w.Write([]byte("success")) // the gateway's loss
+		return
+	default:
+		token, err := os.ReadFile(filepath.Join(n.spec.Dir, "token"))
+		if err != nil || request.Header.Get("Authorization") != "Bearer "+strings.TrimSpace(string(token)) {
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		switch path {
+		case ray.VersionPath:
+			answer = map[string]string{"version": "4", "ray_version": "2.60.0", "ray_commit": "b7f4259e944b", "session_name": "session_1"}
+		case strings.Split(ray.NodesPath, "?")[0]:
+			answer = map[string]any{"result": true, "msg": "", "data": map[string]any{"result": map[string]any{"result": r.view(n)}}}
+		default:
+			http.NotFound(w, request)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the gateway's loss
+}
+
+// view is a head's own view of its cluster: every node that runs.
+func (r *rays) view(head node) []map[string]any {
+	rows := []map[string]any{}
+	for _, machine := range r.b.machines {
+		list, err := r.b.host.For(machine).List(context.Background())
+		if err != nil {
+			continue
+		}
+		for _, in := range list {
+			n := r.node(in.Lease)
+			if n.runs && n.spec.Cluster == head.spec.Cluster {
+				rows = append(rows, map[string]any{"node_id": n.id, "node_ip": n.address.String(), "is_head_node": n.address == head.address, "state": "ALIVE"})
+			}
+		}
+	}
+	return rows
+}
+
+// member is a gateway's place in a cluster's overlay.
+type member struct {
+	rays *rays
+	mu   sync.Mutex
+	mesh overlay.Mesh
+}
+
+// SetMesh takes the peers over.
+func (m *member) SetMesh(mesh overlay.Mesh) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mesh = mesh
+	return mesh.Validate()
+}
+
+// Port is made up.
+func (m *member) Port() uint16 { return 41_000 }
+
+// Close leaves nothing.
+func (m *member) Close() error { return nil }
+
+// DialContext connects to Ray in the lease that has the address.
+func (m *member) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	peers := m.mesh.Peers
+	m.mu.Unlock()
+	for _, peer := range peers {
+		if peer.Address != to.Addr() {
+			continue
+		}
+		lease := raylink.LeaseID(peer.Name)
+		n := m.rays.node(lease)
+		switch {
+		case !n.reachable:
+			<-ctx.Done()
+			return nil, ctx.Err()
+		case !n.runs:
+			return nil, syscall.ECONNREFUSED
+		}
+		near, far := net.Pipe()
+		select {
+		case m.rays.conns <- &rayConn{far, lease}:
+			return near, nil
+		case <-m.rays.closed:
+		case <-ctx.Done():
+		}
+		return nil, syscall.ECONNREFUSED
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
