@@ -107,7 +107,7 @@ func (n *Network) say(format string, args ...any) {
 
 // spawn starts one raylink process under a name.
 func (n *Network) spawn(name string, args ...string) error {
-	p := &process{name: name, args: args, log: logFile(n.cfg.Dir, name)}
+	p := &process{name: name, args: args, log: logFile(n.cfg.Dir, name), keep: n.cfg.Keep}
 	if err := p.start(n.cfg.Binary, os.Environ()); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type process struct {
 	name string
 	args []string
 	log  string
+	keep bool // it outlives the one that started it
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -25,7 +26,8 @@ type process struct {
 // stopGrace is how long a process may take to end in order.
 const stopGrace = 15 * time.Second
 
-// start runs the binary. The process dies with the one that started it, and hears nothing of a ^C on its terminal.
+// start runs the binary. Unless it is to be kept, the process is asked to end when the one that started it dies; of a ^C on the terminal it hears
+// nothing, so that a network ends in order.
 func (p *process) start(binary string, env []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,6 +39,9 @@ func (p *process) start(binary string, env []string) error {
 	cmd := exec.Command(binary, p.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if !p.keep {
+		endWithParent(cmd.SysProcAttr)
+	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", p.name, err)
 	}
