@@ -78,6 +78,11 @@ func (b *Bed) allEqual() {
 	if len(digests) != 1 {
 		b.t.Errorf("at one index the coordinators differ: %v", digests)
 	}
+	b.history.mu.Lock()
+	if again := b.history.again; again == 0 && len(b.coordinators) > 1 {
+		b.t.Error("no entry was applied twice: nothing was compared")
+	}
+	b.history.mu.Unlock()
 	b.Read(func(s *state.State) {
 		if s.Now.After(time.Now()) {
 			b.t.Errorf("the replicated clock is ahead: %v", s.Now)

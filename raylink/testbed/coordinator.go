@@ -98,7 +98,7 @@ func (c *coordinator) start(bootstrap bool) {
 	node, err := consensus.Open(consensus.Config{ID: c.id, Dir: dir, Stream: layer, Log: b.log.With("at", c.id),
 		Heartbeat: heartbeat, Commit: commit, SnapshotEntries: 60, TrailingEntries: 20, SnapshotCheck: 20 * time.Second, // so that a story sees some
 		Check: func(raw json.RawMessage) error { _, _, err := state.Decode(raw); return err },
-		Now:   func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }}, st, bootstrap)
+		Now:   func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }}, &replica{State: st, b: b, id: c.id}, bootstrap)
 	b.must(err)
 	g := &group{node, st}
 	memory := reconcile.NewMemory()

@@ -39,6 +39,7 @@ type Bed struct {
 	machines     map[string]raylink.MachineID // by the supplier's name
 
 	Admin, Tenant *client.Client
+	history       history
 	tenant        raylink.AccountID
 
 	mu      sync.Mutex
@@ -89,7 +90,7 @@ const gateways = 2
 // New builds the bed inside a bubble and returns when a leader hears every supplier and gateway.
 func New(t *testing.T, dir string, coordinators, suppliers int) *Bed {
 	t.Helper()
-	b := &Bed{t: t, dir: dir, log: slog.New(slog.DiscardHandler), host: scripted.NewHost().AnyImage(), net: pipenet.New(), parts: map[string]*part{},
+	b := &Bed{t: t, dir: dir, history: history{entries: map[uint64][32]byte{}}, log: slog.New(slog.DiscardHandler), host: scripted.NewHost().AnyImage(), net: pipenet.New(), parts: map[string]*part{},
 		machines: map[string]raylink.MachineID{}, cuts: map[pair]bool{}, weather: make(chan struct{}), grants: map[string]string{}}
 	if os.Getenv("RAYLINK_LOG") != "" {
 		b.log = slog.New(slog.NewTextHandler(t.Output(), nil))

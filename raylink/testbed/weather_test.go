@@ -34,7 +34,7 @@ func TestWholeGroupAway(t *testing.T) {
 // TestWeather lets seeded misfortunes loose on two clusters, one of which is replaced again and again, while credit is granted. What a
 // story may lose by them is not asked here; what must always hold is checked at its end.
 func TestWeather(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3} {
+	for _, seed := range []uint64{1, 2} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			Run(t, 3, 4, func(b *Bed) { weather(b, rand.New(rand.NewPCG(seed, seed))) })
