@@ -198,6 +198,10 @@ func (s *Server) postToken(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if who.until != nil && (ttl == 0 || time.Now().Add(ttl).After(*who.until)) {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "an access token may not issue one that outlives it; it ends at %s", who.until.Format(time.RFC3339)).
+			WithHint("name a shorter time to live, or use a token without end")
+	}
 	id, err := raylink.NewID[raylink.TokenID](entropy, "tok")
 	if err != nil {
 		return nil, err

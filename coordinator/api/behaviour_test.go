@@ -202,6 +202,19 @@ func TestCreateAgainAfterTheQuote(t *testing.T) {
 	}
 }
 
+// A token that ends issues none that outlives it: whoever finds it has it for its own time only.
+func TestNoTokenOutlivesItsMaker(t *testing.T) {
+	r := newRig(t)
+	var short wire.TokenAnswer
+	r.call("ada", "POST", "/v1/tokens", wire.TokenRequest{Role: raylink.RoleTenant, TTL: "1h"}).into(t, &short)
+	r.tokens["short"] = short.Secret
+	for ttl, want := range map[string]int{"": 403, "2h": 403, "30m": 200} {
+		if got := r.call("short", "POST", "/v1/tokens", wire.TokenRequest{Role: raylink.RoleTenant, TTL: ttl}); got.status != want {
+			t.Errorf("time to live %q: %d %s", ttl, got.status, got.body)
+		}
+	}
+}
+
 func TestRevokedAtOnce(t *testing.T) {
 	r := newRig(t)
 	var made wire.TokenAnswer

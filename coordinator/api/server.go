@@ -93,6 +93,7 @@ type caller struct {
 	name    string
 	role    raylink.Role
 	token   raylink.TokenID
+	until   *time.Time // the access token's end, if it has one
 }
 
 func (c caller) by() string { return "account:" + string(c.account) }
@@ -253,7 +254,7 @@ func (s *Server) holder(hash string) (who caller, found bool) {
 	s.Group.Read(func(st *state.State) {
 		if t, ok := st.TokenByHash(hash); ok && t.Usable(time.Now()) {
 			found = true
-			who = caller{account: t.Account, name: st.Accounts[t.Account].Name, role: t.Role, token: t.ID}
+			who = caller{account: t.Account, name: st.Accounts[t.Account].Name, role: t.Role, token: t.ID, until: t.ExpiresAt}
 		}
 	})
 	return who, found
