@@ -38,8 +38,8 @@ type fake struct {
 	clusters []*wire.Cluster
 	machine  wire.Machine
 	tokens   []wire.Token
+	grown    bool             // the second one belongs to the group
 	second   *httptest.Server // a coordinator that the group has grown by
-	readonly []byte           // an exported journal, real
 	manifest string
 }
 

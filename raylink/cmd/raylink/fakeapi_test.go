@@ -17,7 +17,21 @@ func (f *fake) getStatus(*http.Request) (any, *raylink.Error) {
 }
 
 func (f *fake) getMe(*http.Request) (any, *raylink.Error) {
-	return wire.WhoAmI{Account: "acc-aaaaaaaaaa", Name: "Ann", Role: raylink.RoleAdmin, Coordinators: []string{f.coordinator.URL}}, nil
+	return wire.WhoAmI{Account: "acc-aaaaaaaaaa", Name: "Ann", Role: raylink.RoleAdmin, Coordinators: f.known()}, nil
+}
+
+// known are the coordinators that answers name; the caller holds the lock.
+func (f *fake) known() []string {
+	if f.grown {
+		return []string{f.coordinator.URL, f.second.URL}
+	}
+	return []string{f.coordinator.URL}
+}
+
+func (f *fake) grow() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.grown = true
 }
 
 func (f *fake) getBalance(*http.Request) (any, *raylink.Error) {

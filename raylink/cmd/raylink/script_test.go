@@ -11,6 +11,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"raylink": main})
 }
 
+// networkKey is where a session keeps its network.
+type networkKey struct{}
+
 // TestSessions plays the sessions in testdata: read them aloud. Each has a network of its own, which is a fake; $URL is its
 // coordinator, $SHA256 its CA's fingerprint, $TOKEN an access token.
 func TestSessions(t *testing.T) {
@@ -19,13 +22,22 @@ func TestSessions(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// die ends the first coordinator; grow lets the answers of all name the second.
+			"die": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Value(networkKey{}).(*fake).coordinator.Close()
+			},
+			"grow": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(networkKey{}).(*fake).grow() },
+		},
 		Setup: func(e *testscript.Env) error {
 			network, err := startFake()
 			if err != nil {
 				return err
 			}
 			e.Defer(network.close)
+			e.Values[networkKey{}] = network
 			e.Setenv("URL", network.coordinator.URL)
+			e.Setenv("SECOND", network.second.URL)
 			e.Setenv("GATEWAY", network.gateway.URL)
 			e.Setenv("SHA256", network.fingerprint)
 			e.Setenv("TOKEN", fakeToken)
