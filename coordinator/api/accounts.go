@@ -134,7 +134,7 @@ func (s *Server) getBalance(c *gin.Context) (any, error) {
 	}
 	id := raylink.AccountID(cmp.Or(c.Query("account"), string(who.account)))
 	if id != who.account && who.role != raylink.RoleAdmin {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's balance")
+		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's balance").WithHint("leave the account away to see your own")
 	}
 	return s.Balance(id)
 }
@@ -192,7 +192,7 @@ func (s *Server) postToken(c *gin.Context) (any, error) {
 	}
 	account := cmp.Or(r.Account, who.account)
 	if who.role != raylink.RoleAdmin && (account != who.account || r.Role != who.role) {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "you may issue tokens of your own account and role only")
+		return nil, raylink.Errorf(raylink.CodeForbidden, "you may issue tokens of your own account and role only").WithHint("leave account and role away, or ask an admin")
 	}
 	ttl, err := lifetime(r.TTL, 0)
 	if err != nil {
@@ -249,7 +249,7 @@ func (s *Server) postJoinToken(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	if who.role != raylink.RoleAdmin && (r.Kind != state.JoinKindMachine || cmp.Or(r.Account, who.account) != who.account) {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "a supplier may let machines of his own in, and nothing else")
+		return nil, raylink.Errorf(raylink.CodeForbidden, "a supplier may let machines of his own in, and nothing else").WithHint("ask an admin for this one")
 	}
 	if r.Kind == state.JoinKindMachine {
 		r.Account = cmp.Or(r.Account, who.account)

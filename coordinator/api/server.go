@@ -246,7 +246,16 @@ func (s *Server) userOf(ctx context.Context, token string, roles ...raylink.Role
 	if len(roles) == 0 {
 		return who, nil
 	}
-	return caller{}, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s may not do this", who.role).WithHint("it needs the role %s", roles[0])
+	return caller{}, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s may not do this", who.role).WithHint("it needs the role %s: use a token of that role (`raylink --context NAME`), or ask an admin", inWords(roles))
+}
+
+// inWords lists roles as a sentence does.
+func inWords(roles []raylink.Role) string {
+	words := make([]string, len(roles))
+	for i, r := range roles {
+		words[i] = string(r)
+	}
+	return strings.Join(words, " or ")
 }
 
 // holder finds whose access token has this hash, while it is good.

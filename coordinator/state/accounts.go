@@ -91,7 +91,7 @@ func (c *OpenAccount) apply(s *State) (any, error) {
 	}
 	for _, a := range s.Accounts {
 		if a.Name == c.Name {
-			return nil, raylink.Errorf(raylink.CodeConflict, "an account named %q exists already: %s", c.Name, a.ID)
+			return nil, raylink.Errorf(raylink.CodeConflict, "an account named %q exists already: %s", c.Name, a.ID).WithHint("use that one, or another name")
 		}
 	}
 	s.Accounts[c.ID] = &Account{ID: c.ID, Name: c.Name, CreatedAt: s.Now}
@@ -191,7 +191,7 @@ func (c *IssueJoinToken) apply(s *State) (any, error) {
 		return nil, err
 	}
 	if c.TTL <= 0 || c.TTL > maxJoinTTL {
-		return nil, raylink.Errorf(raylink.CodeInvalid, "a join token lives for at most %s", maxJoinTTL)
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a join token lives for at most %s", maxJoinTTL).WithHint("give a shorter time to live, such as 1h")
 	}
 	taken := false // two of one hash would make it a matter of chance which one is used up
 	for _, t := range s.JoinTokens {

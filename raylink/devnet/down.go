@@ -66,7 +66,11 @@ func Down(ctx context.Context, dir string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("removing the network's directory: %w", err)
+	}
+	fmt.Fprintf(out, "Ended %d processes and removed %s.\n", len(k.Processes), dir)
+	return nil
 }
 
 // endKept ends a process if it is still the one of this network: its command line names the directory.

@@ -82,12 +82,20 @@ func Start(ctx context.Context, cfg Config) (*Network, error) {
 	return n, nil
 }
 
-func (c *Config) check() error {
+// sensible refuses sizes that make no network, before anything is made.
+func (c *Config) sensible() error {
 	if c.Coordinators != 1 && c.Coordinators != 3 && c.Coordinators != 5 {
 		return raylink.Errorf(raylink.CodeInvalid, "%d coordinators make no group", c.Coordinators).WithHint("1, 3 or 5: a majority must outlive the others")
 	}
 	if c.Suppliers < 0 || c.Suppliers > 20 {
 		return raylink.Errorf(raylink.CodeInvalid, "%d suppliers on one machine", c.Suppliers).WithHint("0 to 20")
+	}
+	return nil
+}
+
+func (c *Config) check() error {
+	if err := c.sensible(); err != nil {
+		return err
 	}
 	if c.Host == "" {
 		c.Host = "127.0.0.1"

@@ -34,6 +34,10 @@ func Run(ctx context.Context, o Options, out io.Writer, log *slog.Logger) error 
 	if o.Down != "" {
 		return Down(ctx, o.Down, out)
 	}
+	cfg := Config{Coordinators: o.Coordinators, Suppliers: o.Suppliers, Cores: o.Cores, Memory: o.Memory, Keep: o.Keep, Fast: o.Demo, Out: out, Log: log}
+	if err := cfg.sensible(); err != nil {
+		return err
+	}
 	var err error
 	if o.Binary == "" {
 		if o.Binary, err = os.Executable(); err != nil {
@@ -44,13 +48,14 @@ func Run(ctx context.Context, o Options, out io.Writer, log *slog.Logger) error 
 		return err
 	}
 	fmt.Fprintf(out, "\n== A network of %d coordinators and %d suppliers, in %s\n", o.Coordinators, o.Suppliers, o.Dir)
-	n, err := Start(ctx, Config{Dir: o.Dir, Binary: o.Binary, Coordinators: o.Coordinators, Suppliers: o.Suppliers, Cores: o.Cores, Memory: o.Memory,
-		Keep: o.Keep, Fast: o.Demo, Out: out, Log: log})
+	cfg.Dir, cfg.Binary = o.Dir, o.Binary
+	n, err := Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	err = n.use(ctx, o)
 	if o.Keep {
+		fmt.Fprintf(out, "\n== Kept in %s; end it with: raylink dev --down %s\n", o.Dir, o.Dir)
 		return errors.Join(err, n.save())
 	}
 	fmt.Fprintf(out, "\n== Cleaning up\n")
