@@ -348,9 +348,10 @@ func TestRealIsolation(t *testing.T) {
 	w.coordinator.order(w.order(raylink.WantRun)...)
 	w.stage(raylink.StageRunning)
 	w.beatsAgain(15*time.Second, "the worker hears the head")
-	out, err := exec.CommandContext(t.Context(), "docker", "exec", docker.Name(worker), "python3", "-c", `
-import os, socket
-print(sorted(os.listdir("/sys/class/net")))
+	// From inside its namespace, by the host's own Python: `docker exec` does not work under an engine that could not pivot, as in a chroot.
+	out, err := exec.CommandContext(t.Context(), "nsenter", "-t", shell(t, "docker inspect -f '{{.State.Pid}}' "+docker.Name(worker)), "-n", "python3", "-c", `
+import socket
+print(sorted(name for _, name in socket.if_nameindex()))
 for host in ("172.17.0.1", "169.254.169.254", "192.0.2.1"):
     try:
         socket.create_connection((host, 80), 2); print("reached", host)

@@ -33,6 +33,7 @@ func (s *Server) Handler() http.Handler {
 	r.POST("/v1/agent/report", s.answer(s.postAgentReport))
 	r.GET("/v1/gateway/assignment", s.answer(s.getGatewayAssignment))
 	r.POST("/v1/gateway/report", s.answer(s.postGatewayReport))
+	r.POST("/v1/gateway/certificate", s.answer(s.postGatewayCertificate))
 
 	// Users, by their access tokens; each handler says which roles it takes.
 	r.GET("/v1/whoami", s.answer(s.getWhoami))

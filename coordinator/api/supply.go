@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"raylink/coordinator/authority"
 	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
 	"raylink/raylink"
@@ -119,4 +123,35 @@ func (s *Server) report(ctx context.Context, method string, word any) error {
 	ctx, cancel := context.WithTimeout(ctx, reportLimit)
 	defer cancel()
 	return s.leader(ctx, method, word, nil)
+}
+
+// postGatewayCertificate gives a gateway a certificate for an ECDSA key of its own, good for serving its hosts and for nothing else: browsers know no
+// Ed25519, which its identity is.
+func (s *Server) postGatewayCertificate(c *gin.Context) (any, error) {
+	id, err := s.peer(c, identity.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.standing(identity.Gateway, id); err != nil {
+		return nil, err
+	}
+	var r wire.RenewRequest
+	if err := body(c, maxBody, &r); err != nil {
+		return nil, err
+	}
+	request, err := x509.ParseCertificateRequest(r.CSR)
+	if err != nil || request.CheckSignature() != nil {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "this is no certificate request that its own key has signed").WithHint("send PKCS #10, DER")
+	}
+	key, ok := request.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, raylink.Errorf(raylink.CodeUnsupported, "a serving certificate is for an ECDSA key on P-256")
+	}
+	public := ""
+	s.Group.Read(func(st *state.State) { public = st.Gateways[raylink.GatewayID(id)].URL })
+	certificate, err := s.Authority.Issue(authority.Request{Public: key, Principal: identity.Principal{Kind: identity.Gateway, ID: id}, Hosts: servingHosts(identity.Gateway, public)})
+	if err != nil {
+		return nil, err
+	}
+	return s.joined(id, certificate), nil
 }

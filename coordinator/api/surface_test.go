@@ -48,6 +48,11 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		"POST /v1/agent/report":      {{"", wire.AgentReport{}, peers(204, 401, 401)}},
 		"GET /v1/gateway/assignment": {{"", nil, peers(401, 200, 401)}},
 		"POST /v1/gateway/report":    {{"", wire.GatewayReport{}, peers(401, 204, 401)}},
+		"POST /v1/gateway/certificate": {
+			{"", wire.RenewRequest{CSR: ecdsaRequest(t)}, peers(401, 200, 401)},
+			{"", wire.RenewRequest{CSR: csr(t, "gate")}, peers(401, 422, 401)}, // an Ed25519 key
+			{"", wire.RenewRequest{CSR: []byte("garbage")}, peers(401, 400, 401)},
+		},
 
 		"GET /v1/whoami":               {{"", nil, users(200, 200, 200, 200)}},
 		"GET /v1/accounts":             {{"", nil, users(403, 403, 403, 200)}},

@@ -103,14 +103,20 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listening for users: %w", err)
 	}
+	keepFresh := func(ctx context.Context) { id.KeepFresh(ctx, coordinators, log) }
 	if !c.PlainHTTP {
-		listener = tls.NewListener(listener, &tls.Config{
-			MinVersion:     tls.VersionTLS12,
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return id.Certificate() },
-		})
+		s := &serving{ask: coordinators.ServingCertificate, identity: id.Certificate}
+		listener = tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate})
+		own := keepFresh
+		keepFresh = func(ctx context.Context) {
+			var both sync.WaitGroup
+			both.Go(func() { own(ctx) })
+			both.Go(func() { s.keepFresh(ctx, log) })
+			both.Wait()
+		}
 	}
 	log.Info("gateway serves endpoints", "id", principal.ID, "url", c.PublicURL, "listen", listener.Addr().String())
-	return serve(ctx, g, listener, func(ctx context.Context) { id.KeepFresh(ctx, coordinators, log) }, log)
+	return serve(ctx, g, listener, keepFresh, log)
 }
 
 // serve runs the gateway's parts until ctx ends or one of them breaks.
@@ -139,7 +145,7 @@ func enrol(ctx context.Context, c Config) (*client.Identity, error) {
 	}
 	if c.Join == "" || c.TokenFile == "" {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "this gateway has not joined a network yet").
-			WithHint("give --join https://coordinator:7443 and --token-file with what `raylink join-token create --kind gateway` prints")
+			WithHint("give --join https://coordinator:7443 and --join-token-file with what `raylink join-token create --kind gateway` prints")
 	}
 	file, err := os.Open(c.TokenFile)
 	if err != nil {

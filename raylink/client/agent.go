@@ -59,6 +59,13 @@ func joinKey(joinToken string, newcomer []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// ServingCertificate is a gateway's request for a certificate for another key than its identity, good for serving its hosts.
+func (c *Client) ServingCertificate(ctx context.Context, request wire.RenewRequest) (wire.JoinAnswer, error) {
+	var answer wire.JoinAnswer
+	err := c.do(ctx, call{method: http.MethodPost, path: at("gateway", "certificate"), in: request, out: &answer})
+	return answer, err
+}
+
 // Renew asks for a fresh certificate for the same key, proven by the old one.
 func (c *Client) Renew(ctx context.Context, request wire.RenewRequest) (wire.JoinAnswer, error) {
 	var answer wire.JoinAnswer

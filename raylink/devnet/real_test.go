@@ -3,10 +3,13 @@ package devnet
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +71,7 @@ func setting(t *testing.T, name, usual string) string {
 func leftovers(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	for _, args := range [][]string{{"docker", "ps", "-aq", "--filter", "label=raylink.machine"}, {"ip", "-o", "link"}, {"sh", "-c", "ls /run/raylink /var/run/wireguard 2>/dev/null | sort"}} {
+	for _, args := range [][]string{{"docker", "ps", "-aq", "--filter", "label=raylink.machine"}, {"ip", "-o", "link"}, {"sh", "-c", "find /run/raylink /var/run/wireguard -mindepth 1 2>/dev/null | sort"}} {
 		out, err := exec.CommandContext(context.Background(), args[0], args[1:]...).Output()
 		if err != nil && args[0] != "sh" {
 			t.Fatalf("running %v: %v", args, err)
@@ -98,7 +101,7 @@ func TestSuppliersCommand(t *testing.T) {
 		}
 	})
 	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_EXAMPLE", "../../examples/first-job")}
-	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.agentsDie, s.throughConnect, s.twoClusters} {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.browsersTLS, s.agentsDie, s.throughConnect, s.twoClusters} {
 		if err := chapter(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -117,6 +120,27 @@ func bridgeAddress(t *testing.T) string {
 		t.Fatalf("Docker's default network has no address: %v", err)
 	}
 	return addresses[0].(*net.IPNet).IP.String()
+}
+
+// browsersTLS sees that the endpoint's certificate is one that browsers can check: ECDSA, signed by the group's CA, good for the endpoint's host.
+func (s *Story) browsersTLS(ctx context.Context) error {
+	u, err := url.Parse(s.endpoint())
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.Network.ca)
+	return s.soon(ctx, "a certificate for browsers", 20*time.Second, func(context.Context) error {
+		conn, err := tls.Dial("tcp", u.Host, &tls.Config{RootCAs: roots})
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if got := conn.ConnectionState().PeerCertificates[0].PublicKeyAlgorithm; got != x509.ECDSA {
+			return fmt.Errorf("its key is %s", got)
+		}
+		return nil
+	})
 }
 
 // agentsDie kills every agent's container under a job, and starts them again.
@@ -183,7 +207,7 @@ func (s *Story) throughConnect(ctx context.Context) error {
 	return nil
 }
 
-// dial tries to reach each address and port from inside a container, and prints those that answered.
+// dial tries to reach each address and port, and prints those that answered.
 const dial = `
 import socket, sys
 for target in sys.argv[1:]:
@@ -219,11 +243,17 @@ func (s *Story) twoClusters(ctx context.Context) error {
 	for _, pair := range [][2]wire.Cluster{{s.cluster, second}, {second, s.cluster}} {
 		for _, node := range pair[0].Nodes {
 			own, foreign := targets(pair[0]), targets(pair[1])
-			out, err := dockerRun(ctx, append([]string{"exec", "raylink-" + string(node.Lease), "python", "-c", dial}, append(own[:1], foreign...)...)...)
+			pid, err := dockerRun(ctx, "inspect", "-f", "{{.State.Pid}}", "raylink-"+string(node.Lease))
 			if err != nil {
 				return err
 			}
-			if strings.TrimSpace(out) != "reached "+own[0] {
+			// From inside the node's namespace, by the host's own Python: `docker exec` does not work under an engine that could not pivot.
+			inside := append([]string{"-t", strings.TrimSpace(pid), "-n", "python3", "-c", dial}, append(own[:1], foreign...)...)
+			out, err := exec.CommandContext(ctx, "nsenter", inside...).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("dialling from inside %s: %w: %s", node.Node, err, out)
+			}
+			if strings.TrimSpace(string(out)) != "reached "+own[0] {
 				return fmt.Errorf("%s of %s should reach %s and nothing of %s: %s", node.Node, pair[0].Name, own[0], pair[1].Name, out)
 			}
 		}

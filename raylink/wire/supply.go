@@ -16,12 +16,13 @@ type JoinRequest struct {
 	URL   string         `json:"url,omitempty"`   // gateways only: the base of the endpoints it serves
 }
 
-// RenewRequest asks for a fresh certificate for the same key: POST /v1/renew, over the old certificate.
+// RenewRequest asks for a fresh certificate for the same key: POST /v1/renew, over the old certificate; or, by a gateway, for one to serve with:
+// POST /v1/gateway/certificate, for an ECDSA key.
 type RenewRequest struct {
 	CSR []byte `json:"csr"`
 }
 
-// JoinAnswer is the answer to both.
+// JoinAnswer is the answer to all three.
 type JoinAnswer struct {
 	ID           string   `json:"id"`
 	Certificate  string   `json:"certificate"` // PEM, leaf
