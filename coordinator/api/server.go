@@ -152,6 +152,11 @@ func (s *Server) refuse(c *gin.Context, err error) {
 	if e.Code == raylink.CodeInternal {
 		s.Log.Error("answering a request", "method", c.Request.Method, "path", c.FullPath(), "err", err)
 	}
+	if c.Writer.Written() { // a stream that broke off: what is missing shows it, an error in its midst would not
+		s.Log.Warn("an answer broke off", "path", c.FullPath(), "err", err)
+		c.Abort()
+		return
+	}
 	c.AbortWithStatusJSON(e.Code.HTTPStatus(), e)
 }
 

@@ -12,6 +12,8 @@ prepare() {
 	say "== What this needs"
 	have go || die "Go is missing" "install Go 1.26 or newer from go.dev, then run the same command again"
 	apt_install ca-certificates iproute2 "$@"
+	# An engine that this starts ends with it, however that goes; KEEP leaves it, with the network that runs on it.
+	[ -n "${KEEP:-}" ] || trap finish EXIT
 	"$setup/engine.sh" up
 	venv=$("$setup/python.sh")
 	timed "raylink built" make -s build
@@ -23,18 +25,15 @@ finish() { "$setup/engine.sh" down || true; }
 case ${1:-} in
 demo)
 	prepare
-	[ -n "${KEEP:-}" ] || trap finish EXIT
 	bin/raylink dev --demo --ray "$venv/bin/ray" ${KEEP:+--keep}
 	;;
 dev)
 	shift
 	prepare
-	trap finish EXIT
 	bin/raylink dev "$@"
 	;;
 test)
 	prepare wireguard-tools iptables chromium
-	trap finish EXIT
 	timed "vet" go vet -tags hashicorpmetrics ./...
 	say "== The fast tests"
 	go test -tags hashicorpmetrics ./...
@@ -48,7 +47,6 @@ test)
 	;;
 bench)
 	prepare
-	trap finish EXIT
 	go test -tags hashicorpmetrics -run '^$' -bench . -benchtime 1s ./...
 	RAYLINK_REAL=1 bin/raylink dev --bench
 	;;
