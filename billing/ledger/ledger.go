@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"raylink/billing/money"
@@ -61,8 +60,8 @@ func New() *Ledger {
 	return &Ledger{names: map[name]uint64{}, balances: map[slot]int64{}}
 }
 
-// Post appends an entry. The postings must sum to zero for each asset, and no account outside
-// TreasuryPrefix may end below zero. A second Post of the same kind and ref with the same postings
+// Post appends an entry. The postings must sum to zero for each asset, and only an
+// account that MayBeNegative may end below zero. A second Post of the same kind and ref with the same postings
 // in the same order changes nothing and returns the first entry, whatever its time and note; with
 // other postings it is an ErrConflict. Note is written as JSON; nil is none. After an error
 // nothing has changed. The cost grows with the postings, not with the journal.
@@ -139,9 +138,6 @@ func (l *Ledger) balancesAfter(postings []Posting) (map[slot]int64, error) {
 	}
 	return after, nil
 }
-
-// MayBeNegative says whether the account may fall below zero: those under TreasuryPrefix.
-func MayBeNegative(account string) bool { return strings.HasPrefix(account, TreasuryPrefix) }
 
 // Balance is what the account holds of the asset, in minor units; zero for one never heard of.
 func (l *Ledger) Balance(account string, asset money.Asset) int64 {

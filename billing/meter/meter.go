@@ -25,6 +25,9 @@ type Lease struct {
 	Waived         int64      `json:"waived"`           // minutes; Charged+Waived is Next
 	Accrued        int64      `json:"accrued"`          // all use so far: Rate.Accrued(Charged)
 	Fees           int64      `json:"fees"`             // all fees so far: money.Fee(Accrued, FeeBasisPoints)
+
+	SupplierAccrued int64 `json:"supplier_accrued,omitempty"` // the use of which the supplier owes a fee
+	SupplierFees    int64 `json:"supplier_fees,omitempty"`    // all his fees so far
 }
 
 // Charge settles the minute as used and returns what it costs, in micro-USD: the use and the fee
@@ -45,6 +48,26 @@ func (l *Lease) Charge(ordinal int64) (amount, fee int64, err error) {
 	amount, fee = accrued-l.Accrued, fees-l.Fees
 	l.Next, l.Charged, l.Accrued, l.Fees = l.Next+1, l.Charged+1, accrued, fees
 	return amount, fee, nil
+}
+
+// SupplierFee adds the use of a minute, in micro-USD, to that of which the supplier owes a fee, and
+// returns what it makes him owe. Like the payer's, his fee is cumulative: ceil(all*basisPoints/10000)
+// less what he owed before. A fee that was lowered meanwhile gives nothing back. An error changes nothing.
+func (l *Lease) SupplierFee(use int64, basisPoints int64) (fee int64, err error) {
+	if use < 0 {
+		return 0, fmt.Errorf("supplier's fee on a use of %d: %w", use, money.ErrNegative)
+	}
+	accrued, err := money.AddMinor(l.SupplierAccrued, use)
+	if err != nil {
+		return 0, fmt.Errorf("supplier's fee: %w", err)
+	}
+	fees, err := money.Fee(accrued, basisPoints)
+	if err != nil {
+		return 0, fmt.Errorf("supplier's fee: %w", err)
+	}
+	fee = max(fees-l.SupplierFees, 0)
+	l.SupplierAccrued, l.SupplierFees = accrued, l.SupplierFees+fee
+	return fee, nil
 }
 
 // Waive settles the minute at no cost. An error changes nothing.

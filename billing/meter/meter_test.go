@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -203,5 +204,54 @@ func TestNoteVerdict(t *testing.T) {
 	}
 	if Ref("l-1", 7) != "l-1/7" {
 		t.Error(Ref("l-1", 7))
+	}
+}
+
+// The supplier's fee is cumulative over what he took in USDC, by unbounded integers, and an error changes nothing.
+func TestSupplierFeeCumulative(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		points := rapid.Int64Range(0, 10_000).Draw(t, "basis points")
+		var lease Lease
+		var use, fees int64
+		for range rapid.IntRange(1, 50).Draw(t, "minutes") {
+			minute := rapid.Int64Range(0, 3000).Draw(t, "use")
+			fee, err := lease.SupplierFee(minute, points)
+			if err != nil || fee < 0 || fee > minute {
+				t.Fatalf("fee %d of %d, %v", fee, minute, err)
+			}
+			use, fees = use+minute, fees+fee
+		}
+		want := new(big.Int).Div(new(big.Int).Add(new(big.Int).Mul(big.NewInt(use), big.NewInt(points)), big.NewInt(9_999)), big.NewInt(10_000))
+		if fees != want.Int64() || lease.SupplierAccrued != use || lease.SupplierFees != fees {
+			t.Fatalf("%d of %d, want %v; %+v", fees, use, want, lease)
+		}
+		before := lease
+		if _, err := lease.SupplierFee(-1, points); !errors.Is(err, money.ErrNegative) || lease != before {
+			t.Fatalf("%v, %+v", err, lease)
+		}
+		if _, err := lease.SupplierFee(math.MaxInt64, 10_001); !errors.Is(err, money.ErrOverflow) || lease != before {
+			t.Fatalf("%v, %+v", err, lease)
+		}
+		if fee, err := lease.SupplierFee(0, 0); err != nil || fee != 0 || lease != before {
+			t.Fatalf("lowered: %d, %v, %+v", fee, err, lease)
+		}
+	})
+}
+
+// A lease and a note of before read and write as they did.
+func TestOldFormsUnchanged(t *testing.T) {
+	for _, try := range []struct {
+		value any
+		want  string
+	}{
+		{Lease{Rate: 1}, `{"rate":"0.000001 USD/h","fee_basis_points":0,"next":0,"charged":0,"waived":0,"accrued":0,"fees":0}`},
+		{MinuteNote{Cluster: "c"}, `{"cluster":"c","lease":"","node":"","machine":"","ordinal":0,"rate":"0.000000 USD/h","fee_basis_points":0}`},
+		{MinuteNote{Purse: "io", Takes: money.USDC, SupplierFeeBasisPoints: 200, Price: 1, PriceID: 7, PriceHalt: "price-stale"},
+			`{"cluster":"","lease":"","node":"","machine":"","ordinal":0,"rate":"0.000000 USD/h","fee_basis_points":0,` +
+				`"purse":"io","takes":"USDC","supplier_fee_basis_points":200,"price":"0.000000000001 USD/IO","price_id":7,"price_halt":"price-stale"}`},
+	} {
+		if text, err := json.Marshal(try.value); err != nil || string(text) != try.want {
+			t.Errorf("%s, %v\nwant %s", text, err, try.want)
+		}
 	}
 }

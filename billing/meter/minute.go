@@ -52,6 +52,15 @@ type MinuteNote struct {
 	Agent          *Evidence     `json:"agent,omitempty"`
 	Gateway        *Confirmation `json:"gateway,omitempty"`
 	Reason         string        `json:"reason,omitempty"` // why it was waived; empty when charged
+
+	// What follows came with purses and prices. A note without a purse is of the time before: USD from
+	// the hold straight to the supplier.
+	Purse                  string      `json:"purse,omitempty"`                     // what the cluster pays from: an exchange.Purse
+	Takes                  money.Asset `json:"takes,omitempty"`                     // what the supplier has chosen to earn
+	SupplierFeeBasisPoints int64       `json:"supplier_fee_basis_points,omitempty"` // off what he takes
+	Price                  money.Price `json:"price,omitempty"`                     // of IO, believed or last believed; absent where there is none
+	PriceID                uint64      `json:"price_id,omitempty"`                  // of the snapshot that the price is from
+	PriceHalt              string      `json:"price_halt,omitempty"`                // reason code, if no price could be believed
 }
 
 // Ref is the ref of the journal entry that settles the minute.

@@ -60,25 +60,25 @@ func (r *Rate) UnmarshalText(text []byte) error {
 
 // Accrued is what the first `minutes` charged minutes cost together, in micro-USD:
 // floor(rate*minutes/60). A single minute costs Accrued(n)-Accrued(n-1), so that no rounding
-// adds up, however the time is cut. One of the four roundings of the house.
+// adds up, however the time is cut. One of the roundings of the house.
 func (r Rate) Accrued(minutes int64) (int64, error) {
 	return mulDiv(int64(r), minutes, minutesPerHour, false)
 }
 
 // AtMost is the most that any `minutes` minutes in a row can cost, in micro-USD:
-// ceil(rate*minutes/60). For holds. One of the four roundings of the house.
+// ceil(rate*minutes/60). For holds. One of the roundings of the house.
 func (r Rate) AtMost(minutes int64) (int64, error) {
 	return mulDiv(int64(r), minutes, minutesPerHour, true)
 }
 
 // Fee is the fee on all that has accrued so far: ceil(accrued*basisPoints/10000). Like Accrued it
-// is cumulative, and a minute's fee is a difference. One of the four roundings of the house.
+// is cumulative, and a minute's fee is a difference. One of the roundings of the house.
 func Fee(accrued, basisPoints int64) (int64, error) {
 	return mulDiv(accrued, basisPoints, basisPointsPerOne, true)
 }
 
 // RateFor is the rate of a quantity in 1/10,000 units (as Ray counts) at a price per whole unit
-// and hour: floor(perUnitHour*quantity/10000). One of the four roundings of the house.
+// and hour: floor(perUnitHour*quantity/10000). One of the roundings of the house.
 func RateFor(perUnitHour Rate, quantity int64) (Rate, error) {
 	rate, err := mulDiv(int64(perUnitHour), quantity, tenThousandths, false)
 	return Rate(rate), err

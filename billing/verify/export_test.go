@@ -132,14 +132,14 @@ func export(t testing.TB, h Header, entries []ledger.Entry) []byte {
 // The story is one that a real ledger takes, and its export is the same.
 func TestStoryIsALedgers(t *testing.T) {
 	books := ledger.New()
-	for i, e := range story() {
+	for i, e := range wholeStory() {
 		if _, err := books.Post(noon.Add(time.Duration(i)*time.Second), e.Kind, e.Ref, e.Postings, e.Note); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var file bytes.Buffer
 	err := Write(&file, header(), books, public('G'), func(m []byte) []byte { return ed25519.Sign(key('G'), m) })
-	if err != nil || !bytes.Equal(file.Bytes(), export(t, header(), story())) {
+	if err != nil || !bytes.Equal(file.Bytes(), export(t, header(), wholeStory())) {
 		t.Errorf("exports differ: %v", err)
 	}
 	report, err := Verify(&file)
@@ -156,8 +156,9 @@ func TestReport(t *testing.T) {
 	if !report.Key.Equal(public('G')) || report.Entries != 9 || report.Seq != 9 || fmt.Sprint(report.Sums) != "[0.000000 USD]" {
 		t.Errorf("%+v", report)
 	}
-	want := "[{l-1 c-1 head m-1 0.120001 USD/h 2 2 0.004000 USD 0.000080 USD} {l-2 c-1 head m-1 0.120001 USD/h 1 1 0.002000 USD 0.000040 USD}]"
-	if got := fmt.Sprint(report.Leases); got != want {
+	want := `[{"lease":"l-1","cluster":"c-1","node":"head","machine":"m-1","rate":"0.120001 USD/h","charged":2,"waived":2,"use":"0.004000 USD","fee":"0.000080 USD"},` +
+		`{"lease":"l-2","cluster":"c-1","node":"head","machine":"m-1","rate":"0.120001 USD/h","charged":1,"waived":1,"use":"0.002000 USD","fee":"0.000040 USD"}]`
+	if got, err := json.Marshal(report.Leases); err != nil || string(got) != want {
 		t.Errorf("leases %s", got)
 	}
 	empty, err := Verify(bytes.NewReader(export(t, header(), nil)))

@@ -4,8 +4,8 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"slices"
-	"strings"
 
+	"raylink/billing/exchange"
 	"raylink/billing/ledger"
 	"raylink/billing/meter"
 	"raylink/billing/money"
@@ -14,29 +14,10 @@ import (
 // lease is what the minutes of one lease have in common, and its meter.
 type lease struct {
 	first    meter.MinuteNote
-	supplier string // account; empty until something was paid to one
+	supplier string // bare id; empty until something was paid to one
+	purse    string // empty until a note has one
 	meter    meter.Lease
-}
-
-// rules judges what the entry means, with the balances as they stand before it.
-func (v *verifier) rules(entry ledger.Entry) {
-	if entry.Kind == meter.KindCharged || entry.Kind == meter.KindWaived {
-		v.minute(entry)
-		return
-	}
-	// A hold is spent by minutes only; otherwise a charge in disguise would need no evidence.
-	if !slices.ContainsFunc(entry.Postings, fromHold) {
-		return
-	}
-	for _, posting := range entry.Postings {
-		if !strings.HasPrefix(posting.Account, ledger.Hold("")) && !strings.HasPrefix(posting.Account, ledger.Tenant("")) {
-			v.problem(entry.Seq, "%s moves money from a hold to %s; only a charged minute may", entry.Kind, posting.Account)
-		}
-	}
-}
-
-func fromHold(posting ledger.Posting) bool {
-	return strings.HasPrefix(posting.Account, ledger.Hold("")) && posting.Amount.Sign() < 0
+	paid     money.Amount // out of the hold, in the purse's asset
 }
 
 // minute judges an entry that settles a minute.
@@ -104,23 +85,98 @@ func (v *verifier) charged(entry ledger.Entry, note meter.MinuteNote, known *lea
 	if note.Reason != "" {
 		v.problem(entry.Seq, "charged, yet with a reason to waive: %.100q", note.Reason)
 	}
-	use, fee, err := known.meter.Charge(note.Ordinal)
+	v.purse(entry.Seq, note, known)
+	m, err := minuteOf(note, &known.meter)
 	if err != nil {
 		v.problem(entry.Seq, "lease %s: %v", note.Lease, err)
 		return
 	}
-	supplier := known.supplier
 	for _, posting := range entry.Postings {
-		if supplier == "" && ledger.IsSupplier(posting.Account) {
-			supplier = posting.Account
+		if supplier, earned := ledger.EarnedBy(posting.Account); earned && known.supplier == "" {
+			known.supplier = supplier
 		}
 	}
-	known.supplier = supplier
-	want, err := ledger.MinutePostings(ledger.Hold(note.Cluster), supplier, use, fee)
+	m.Supplier = known.supplier
+	want, err := postingsOf(note, m)
 	if err != nil || !slices.Equal(want, entry.Postings) {
-		v.problem(entry.Seq, "postings are not those of minute %d at %v and a fee of %d/10000: use %v to the supplier of the minutes before, fee %v, both from %s",
-			note.Ordinal, note.Rate, note.FeeBasisPoints, money.MicroUSD(use), money.MicroUSD(fee), ledger.Hold(note.Cluster))
+		v.problem(entry.Seq, "postings are not those of minute %d at %v and a fee of %d/10000: use %v, fee %v, supplier's fee %v, at %v, from %s to the supplier of the minutes before",
+			note.Ordinal, note.Rate, note.FeeBasisPoints, money.MicroUSD(m.Use), money.MicroUSD(m.Fee), money.MicroUSD(m.SupplierFee), note.Price, ledger.Hold(note.Cluster))
+		return
 	}
+	if note.Purse != "" {
+		v.pay(entry.Seq, known, m)
+	}
+}
+
+// pay adds up what the hold paid.
+func (v *verifier) pay(seq uint64, known *lease, m exchange.Minute) {
+	cost, err := exchange.Cost(m)
+	if err == nil {
+		cost.Minor, err = money.AddMinor(cost.Minor, known.paid.Minor)
+	}
+	if err != nil {
+		v.problem(seq, "sum of what was paid: %v", err)
+		return
+	}
+	known.paid = cost
+}
+
+// purse checks what the note says of purse, fees and price. A cluster has one purse; a lease may have
+// begun before there were any, and then it was granted credit.
+func (v *verifier) purse(seq uint64, note meter.MinuteNote, known *lease) {
+	before := known.purse
+	known.purse = note.Purse
+	if note.Purse == "" {
+		if before != "" || note.Takes != "" || note.SupplierFeeBasisPoints != 0 || note.Price != 0 || note.PriceID != 0 || note.PriceHalt != "" {
+			v.problem(seq, "minute of lease %s has no purse", note.Lease)
+		}
+		return
+	}
+	purse, err := exchange.ParsePurse(note.Purse)
+	if err != nil {
+		v.problem(seq, "%v", err)
+		return
+	}
+	if before == "" && known.meter.Charged > 0 {
+		before = string(exchange.Grant)
+	}
+	if before != "" && note.Purse != before {
+		v.problem(seq, "lease %s is paid from %s, but was from %s before", note.Lease, note.Purse, before)
+	}
+	if rule := purse.FeeBasisPoints(); note.FeeBasisPoints != rule {
+		v.problem(seq, "payer's fee of %d/10000, where the rule for %s is %d", note.FeeBasisPoints, purse, rule)
+	}
+	m := exchange.Minute{Purse: purse, Takes: note.Takes, Price: note.Price, Halted: note.PriceHalt != ""}
+	if rule := m.SupplierFeeBasisPoints(); note.SupplierFeeBasisPoints != rule {
+		v.problem(seq, "supplier's fee of %d/10000, where the rule for %s is %d", note.SupplierFeeBasisPoints, note.Takes, rule)
+	}
+	if note.Price == 0 && note.PriceHalt == "" {
+		v.problem(seq, "neither a price nor a reason why there is none")
+	}
+	v.price(seq, note.Price, note.PriceID)
+}
+
+// minuteOf charges the meter with the minute, and is the minute but for its supplier.
+func minuteOf(note meter.MinuteNote, l *meter.Lease) (exchange.Minute, error) {
+	use, fee, err := l.Charge(note.Ordinal)
+	if err != nil {
+		return exchange.Minute{}, err
+	}
+	m := exchange.Minute{Cluster: note.Cluster, Purse: exchange.Purse(note.Purse), Takes: note.Takes, Use: use, Fee: fee,
+		Price: note.Price, Halted: note.PriceHalt != ""}
+	if points := note.SupplierFeeBasisPoints; points != 0 {
+		m.SupplierFee, err = l.SupplierFee(use, points)
+	}
+	return m, err
+}
+
+// postingsOf are the postings that the minute has to have; those of a note without a purse go
+// straight from the hold to the supplier, in USD.
+func postingsOf(note meter.MinuteNote, m exchange.Minute) ([]ledger.Posting, error) {
+	if note.Purse == "" {
+		return ledger.MinutePostings(ledger.Hold(m.Cluster), ledger.Supplier(m.Supplier), m.Use, m.Fee)
+	}
+	return exchange.Postings(m)
 }
 
 // waived checks rule and order of a waived minute.
@@ -128,7 +184,11 @@ func (v *verifier) waived(entry ledger.Entry, note meter.MinuteNote, known *leas
 	if len(entry.Postings) != 0 {
 		v.problem(entry.Seq, "waived, yet with postings")
 	}
-	switch charge, reason := note.Verdict(); {
+	charge, reason := note.Verdict()
+	if charge || note.Purse != "" {
+		v.purse(entry.Seq, note, known)
+	}
+	switch {
 	case charge && (note.Reason != meter.ReasonUnfunded || !v.unfunded(note, *known)):
 		v.problem(entry.Seq, "waived (%.100q), though proven and paid for", note.Reason)
 	case !charge && note.Reason != reason:
@@ -139,12 +199,17 @@ func (v *verifier) waived(entry ledger.Entry, note meter.MinuteNote, known *leas
 	}
 }
 
-// unfunded says whether the cluster's hold really could not pay the minute.
+// unfunded says whether the cluster's hold really could not pay the minute in the purse's asset.
 func (v *verifier) unfunded(note meter.MinuteNote, known lease) bool {
-	use, fee, err := known.meter.Charge(note.Ordinal)
+	m, err := minuteOf(note, &known.meter)
 	if err != nil {
 		return false
 	}
-	cost, err := money.AddMinor(use, fee)
-	return err == nil && v.balances[slot{ledger.Hold(note.Cluster), money.USD}] < cost
+	cost := money.MicroUSD(0)
+	if note.Purse != "" {
+		cost, err = exchange.Cost(m)
+	} else {
+		cost.Minor, err = money.AddMinor(m.Use, m.Fee)
+	}
+	return err == nil && v.balances[slot{ledger.Hold(note.Cluster), cost.Asset}] < cost.Minor
 }

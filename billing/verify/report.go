@@ -35,8 +35,13 @@ type LeaseReport struct {
 	Rate    money.Rate   `json:"rate"`
 	Charged int64        `json:"charged"` // minutes
 	Waived  int64        `json:"waived"`  // minutes
-	Use     money.Amount `json:"use"`     // what the supplier got
-	Fee     money.Amount `json:"fee"`     // on top
+	Use     money.Amount `json:"use"`     // in USD
+	Fee     money.Amount `json:"fee"`     // on top, in USD
+
+	// Of leases with a purse:
+	Purse       string       `json:"purse,omitempty"`
+	Paid        money.Amount `json:"paid,omitzero"`         // out of the hold, in the purse's asset
+	SupplierFee money.Amount `json:"supplier_fee,omitzero"` // off what the supplier took in USDC, in USD
 }
 
 // Problem is one thing wrong.
@@ -52,9 +57,13 @@ func (p Problem) String() string { return fmt.Sprintf("entry %d (line %d): %s", 
 func (r Report) OK() bool { return len(r.Problems) == 0 }
 
 func (r *Report) add(l *lease) {
-	r.Leases = append(r.Leases, LeaseReport{
+	report := LeaseReport{
 		Lease: l.first.Lease, Cluster: l.first.Cluster, Node: l.first.Node, Machine: l.first.Machine, Rate: l.first.Rate,
 		Charged: l.meter.Charged, Waived: l.meter.Waived,
-		Use: money.MicroUSD(l.meter.Accrued), Fee: money.MicroUSD(l.meter.Fees),
-	})
+		Use: money.MicroUSD(l.meter.Accrued), Fee: money.MicroUSD(l.meter.Fees), Purse: l.purse, Paid: l.paid,
+	}
+	if l.purse != "" {
+		report.SupplierFee = money.MicroUSD(l.meter.SupplierFees)
+	}
+	r.Leases = append(r.Leases, report)
 }

@@ -87,10 +87,14 @@ type verifier struct {
 	names    map[name]uint64
 	balances map[slot]int64
 	leases   map[string]*lease
+	kinds    map[string]kind
+	flights  map[string]string // of payouts: the account that each was reserved from
+	priceID  uint64            // the highest number of a price so far,
+	priced   money.Price       // and the price
 }
 
 func newVerifier() *verifier {
-	return &verifier{names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}}
+	return &verifier{names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}, kinds: kinds(), flights: map[string]string{}}
 }
 
 func (v *verifier) problem(seq uint64, format string, args ...any) {

@@ -7,7 +7,9 @@ package chain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"raylink/billing/money"
 )
@@ -121,6 +123,7 @@ var (
 	ErrUnknown   = errors.New("the node does not know this transaction")
 	ErrNoAccount = errors.New("there is no such token account")
 	ErrLag       = errors.New("the node does not know the place to go on from")
+	ErrBatch     = errors.New("this batch or these bytes cannot be a transaction of ours")
 )
 
 // Sender is what payouts need beside a Reader. A nil error of Send means that the node took the bytes, no more; any error but *RefusedError means
@@ -140,7 +143,8 @@ type Transfer struct {
 	Amount  int64   // minor units
 }
 
-// Batch is one transaction that pays up to MaxTransfers receivers, all or none. Memo carries the batch's id, so that no two batches have one signature.
+// Batch is one transaction that pays up to MaxTransfers receivers, all or none. Memo carries the batch's id, so that no two batches have one
+// signature. A batch with neither Transfers nor Burn is a memo alone (at most MaxMemo bytes): then Mint and From are empty.
 type Batch struct {
 	Mint      Mint
 	From      Address // our token account
@@ -150,8 +154,43 @@ type Batch struct {
 	Memo      string
 }
 
-// MaxTransfers is how many transfers one batch holds.
-const MaxTransfers = 15
+// MaxTransfers is how many transfers one batch holds, MaxMemo how many bytes its memo may have: both together fit into one transaction.
+const (
+	MaxTransfers = 15
+	MaxMemo      = 128
+)
+
+// ReadMemo is a memo's text as an Effect has it: cut to 256 bytes between characters, empty if it is not UTF-8.
+func ReadMemo(data []byte) string {
+	if !utf8.Valid(data) {
+		return ""
+	}
+	data = data[:min(len(data), 256)]
+	for !utf8.Valid(data) {
+		data = data[:len(data)-1]
+	}
+	return string(data)
+}
+
+// Check says what is wrong with the form of a batch; what the chain holds is not looked at.
+func (b Batch) Check() error {
+	switch {
+	case b.Memo == "" || len(b.Memo) > MaxMemo || !utf8.ValidString(b.Memo):
+		return fmt.Errorf("a batch's memo has 1 to %d bytes of UTF-8, not %d: %w", MaxMemo, len(b.Memo), ErrBatch)
+	case len(b.Transfers) > MaxTransfers:
+		return fmt.Errorf("a batch has at most %d transfers, not %d: %w", MaxTransfers, len(b.Transfers), ErrBatch)
+	case b.Burn < 0 || b.Burn > 0 && len(b.Transfers) > 0:
+		return fmt.Errorf("a batch transfers or burns: %w", ErrBatch)
+	case len(b.Transfers) == 0 && b.Burn == 0 && (b.Mint != Mint{} || b.From != ""):
+		return fmt.Errorf("a memo alone has no mint and no account: %w", ErrBatch)
+	}
+	for i, t := range b.Transfers {
+		if t.Amount <= 0 || t.Account == b.From {
+			return fmt.Errorf("transfer %d of %d minor units to %s: %w", i, t.Amount, t.Account, ErrBatch)
+		}
+	}
+	return nil
+}
 
 // Builder makes transactions. It needs no line to a node and no key.
 type Builder interface {

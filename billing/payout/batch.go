@@ -1,0 +1,283 @@
+package payout
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"time"
+
+	"raylink/billing/ledger"
+	"raylink/billing/money"
+	"raylink/raylink"
+)
+
+// Limits of a batch.
+const (
+	MaxTransfers = 15   // payments
+	MaxRaw       = 4096 // bytes of an attempt
+)
+
+// BatchState is how far a batch has come.
+type BatchState string
+
+// The states of a batch. Only an open one is tried.
+const (
+	Open    BatchState = "open"
+	Done    BatchState = "done"    // paid, all of it
+	Split   BatchState = "split"   // failed; its payouts go on alone
+	Dropped BatchState = "dropped" // a payout of it was cancelled; the others go on
+)
+
+// Batch is one transaction that pays up to MaxTransfers payouts of one asset, all or none.
+type Batch struct {
+	ID        string      `json:"id"`
+	Asset     money.Asset `json:"asset"`
+	State     BatchState  `json:"state"`
+	MadeAt    time.Time   `json:"made_at"`
+	EndedAt   time.Time   `json:"ended_at,omitzero"`
+	Transfers []Transfer  `json:"transfers"`      // of a burn one, to nobody
+	Burn      bool        `json:"burn,omitempty"` // it burns instead of paying
+	Attempts  []Attempt   `json:"attempts,omitempty"`
+}
+
+// Transfer is one payment of a batch.
+type Transfer struct {
+	Payout       string `json:"payout"`
+	Wallet       string `json:"wallet,omitempty"`
+	TokenAccount string `json:"token_account,omitempty"`
+	Amount       int64  `json:"amount"` // minor units
+}
+
+// Attempt is one signed transaction for a batch.
+type Attempt struct {
+	N               int       `json:"n"` // from 1
+	Signature       string    `json:"signature"`
+	Raw             string    `json:"raw,omitempty"` // base64; the bytes to be sent, as often as one likes; empty once the batch has ended
+	LastValidHeight uint64    `json:"last_valid_height"`
+	At              time.Time `json:"at"`
+	Stage           Stage     `json:"stage,omitempty"` // empty: alive
+	Height          uint64    `json:"height,omitempty"`
+	Slot            uint64    `json:"slot,omitempty"`
+	Code            Code      `json:"code,omitempty"`
+	Reason          string    `json:"reason,omitempty"`
+	EndedAt         time.Time `json:"ended_at,omitzero"`
+}
+
+// Stage is how an attempt ended.
+type Stage string
+
+// The ends of an attempt.
+const (
+	Finalized Stage = "finalized"
+	Expired   Stage = "expired" // not known to the chain at a finalized height above its last valid one
+	Failed    Stage = "failed"  // finalized with an error: nothing moved
+)
+
+// Memo is the text that the batch's transaction carries, so that no two batches have one signature.
+func (t *Batch) Memo() string { return "rl:po:" + t.ID }
+
+// Total is what the batch pays, in minor units.
+func (t *Batch) Total() int64 {
+	sum := int64(0)
+	for _, transfer := range t.Transfers {
+		sum += transfer.Amount
+	}
+	return sum
+}
+
+// Live is the attempt that may still pay the batch, nil if there is none.
+func (t *Batch) Live() *Attempt {
+	if len(t.Attempts) == 0 || t.Attempts[len(t.Attempts)-1].Stage != "" {
+		return nil
+	}
+	return &t.Attempts[len(t.Attempts)-1]
+}
+
+// Ready says whether NextBatch would make a batch.
+func (b *Book) Ready(now time.Time, asset money.Asset, free int64) bool {
+	return len(b.choose(now, asset, free)) > 0
+}
+
+// NextBatch makes a batch of the payouts of the asset that can go out now, oldest first. Free is what the treasury holds on chain less all
+// that is not its own (tenants, holds, suspense, lots other than capital), in minor units: customers' deposits are never used to pay. It
+// is nil where nothing can go out.
+func (b *Book) NextBatch(now time.Time, asset money.Asset, free int64) *Batch {
+	chosen := b.choose(now, asset, free)
+	if len(chosen) == 0 {
+		return nil
+	}
+	b.Made++
+	batch := &Batch{ID: fmt.Sprintf("pb-%08d", b.Made), Asset: asset, State: Open, MadeAt: now.UTC(), Burn: chosen[0].Kind == Burn}
+	spend := Spend{At: now.UTC()}
+	for _, p := range chosen {
+		p.State, p.Batch, p.ChangedAt = Batched, batch.ID, now.UTC()
+		if !p.Counted {
+			p.Counted, spend.Amount = true, spend.Amount+p.Amount
+		}
+		batch.Transfers = append(batch.Transfers, Transfer{Payout: p.ID, Wallet: p.Wallet, Amount: p.Amount,
+			TokenAccount: b.Seen[destination(p.Wallet, asset)].TokenAccount})
+	}
+	b.Queue[asset] = slices.DeleteFunc(slices.Clone(b.Queue[asset]), func(id string) bool { return b.Payouts[id].State == Batched })
+	b.Spent[asset] = append(b.lastHour(now, asset), spend)
+	b.Batches[batch.ID] = batch
+	b.Open = append(b.Open, batch.ID)
+	return batch
+}
+
+// room is what the caps of the hour and the treasury leave for new batches, in minor units.
+type room struct{ hour, free int64 }
+
+func (b *Book) room(now time.Time, asset money.Asset, free int64) room {
+	r := room{hour: b.Policy.PerHour[asset], free: free}
+	for _, id := range b.Open {
+		if b.Batches[id].Asset == asset {
+			r.free -= b.Batches[id].Total()
+		}
+	}
+	for _, spend := range b.lastHour(now, asset) {
+		r.hour -= spend.Amount
+	}
+	return r
+}
+
+func (b *Book) lastHour(now time.Time, asset money.Asset) []Spend {
+	return slices.DeleteFunc(slices.Clone(b.Spent[asset]), func(s Spend) bool { return now.Sub(s.At) >= time.Hour })
+}
+
+// choose picks the payouts of the next batch: the first that can go out, alone if it must, else with those after it.
+func (b *Book) choose(now time.Time, asset money.Asset, free int64) []*Payout {
+	if _, halted := b.Halted(asset); halted || len(b.Queue[asset]) == 0 {
+		return nil
+	}
+	left := b.room(now, asset, free)
+	var chosen []*Payout
+	for _, id := range b.Queue[asset] {
+		p := b.Payouts[id]
+		if len(chosen) > 0 && p.Solo || b.obstacle(now, p, left) != "" {
+			continue
+		}
+		chosen = append(chosen, p)
+		left.free -= p.Amount
+		if !p.Counted {
+			left.hour -= p.Amount
+		}
+		if p.Solo || len(chosen) == MaxTransfers {
+			break
+		}
+	}
+	return chosen
+}
+
+// obstacle is why a payout in the queue cannot go out.
+func (b *Book) obstacle(now time.Time, p *Payout, left room) Code {
+	switch {
+	case p.State == WaitingApproval:
+		return NeedsApproval
+	case p.Kind != Burn && !b.payable(now, p.Wallet, p.Asset):
+		return NoTokenAccount
+	case p.Amount > left.hour && p.ApprovedBy == "" && !p.Counted:
+		return CapHour
+	case p.Amount > left.free:
+		return TreasuryShort
+	}
+	return ""
+}
+
+// Attempted is a signed transaction for a batch, before it is sent.
+type Attempted struct {
+	Batch           string `json:"batch"`
+	N               int    `json:"n"` // from 1
+	Signature       string `json:"signature"`
+	Raw             string `json:"raw"` // base64
+	LastValidHeight uint64 `json:"last_valid_height"`
+}
+
+// Attempt records a signed transaction. It must be the batch's next, the one before must be dead, and nothing may be halted. The same once
+// more changes nothing; only after it has been recorded may the bytes be sent.
+func (b *Book) Attempt(now time.Time, a Attempted) error {
+	batch, ok := b.Batches[a.Batch]
+	if !ok {
+		return raylink.Errorf(raylink.CodeNotFound, "no batch %.60q", a.Batch)
+	}
+	if a.N >= 1 && a.N <= len(batch.Attempts) {
+		if was := batch.Attempts[a.N-1]; was.Signature == a.Signature && (was.Raw == a.Raw || was.Raw == "") && was.LastValidHeight == a.LastValidHeight {
+			return nil
+		}
+		return raylink.Errorf(raylink.CodeConflict, "attempt %d of batch %s is another transaction", a.N, a.Batch)
+	}
+	if batch.State != Open || batch.Live() != nil || a.N != len(batch.Attempts)+1 {
+		return raylink.Errorf(raylink.CodeConflict, "batch %s takes no attempt %d now: it is %s, after %d", a.Batch, a.N, batch.State, len(batch.Attempts)).
+			WithHint("throw the transaction away unsent and ask for work again")
+	}
+	if h, halted := b.Halted(batch.Asset); halted {
+		return raylink.Errorf(raylink.CodeConflict, "payouts of %s are halted: %s", batch.Asset, h.Reason)
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(a.Raw)
+	if err != nil || len(raw) == 0 || len(raw) > MaxRaw || !short(a.Signature) || a.LastValidHeight == 0 {
+		return raylink.Errorf(raylink.CodeInvalid, "attempt %d of batch %s is malformed", a.N, a.Batch)
+	}
+	if other, taken := b.Signatures[a.Signature]; taken {
+		return raylink.Errorf(raylink.CodeConflict, "transaction %s belongs to batch %s", a.Signature, other)
+	}
+	b.Signatures[a.Signature] = a.Batch
+	batch.Attempts = append(batch.Attempts, Attempt{N: a.N, Signature: a.Signature, Raw: a.Raw, LastValidHeight: a.LastValidHeight, At: now.UTC()})
+	return nil
+}
+
+// Ours says whether a transaction is one that a batch has tried: what leaves the treasury by any other is theft.
+func (b *Book) Ours(signature string) bool { return b.Signatures[signature] != "" }
+
+// Work is a batch that wants its attempt N signed.
+type Work struct {
+	Batch Batch `json:"batch"`
+	N     int   `json:"n"`
+}
+
+// Work are the open batches without a live attempt, oldest first, of assets that are not halted.
+func (b *Book) Work() []Work {
+	var list []Work
+	for _, id := range b.Open {
+		batch := b.Batches[id]
+		if _, halted := b.Halted(batch.Asset); !halted && batch.Live() == nil {
+			list = append(list, Work{Batch: batch.clone(), N: len(batch.Attempts) + 1})
+		}
+	}
+	return list
+}
+
+// Alive are the open batches with a live attempt, oldest first: to be sent and watched, halted or not.
+func (b *Book) Alive() []Batch {
+	var list []Batch
+	for _, id := range b.Open {
+		if batch := b.Batches[id]; batch.Live() != nil {
+			list = append(list, batch.clone())
+		}
+	}
+	return list
+}
+
+func (t *Batch) clone() Batch {
+	c := *t
+	c.Transfers, c.Attempts = slices.Clone(t.Transfers), slices.Clone(t.Attempts)
+	return c
+}
+
+// finish closes a batch. Bytes that nobody sends any more need no room in every snapshot.
+func (b *Book) finish(batch *Batch, state BatchState, now time.Time) {
+	batch.State, batch.EndedAt = state, now.UTC()
+	for i := range batch.Attempts {
+		batch.Attempts[i].Raw = ""
+	}
+	b.Open = without(b.Open, batch.ID)
+}
+
+// paid posts one payout of a finalized batch.
+func paid(p *Payout, batch *Batch, a *Attempt) ledger.Entry {
+	note := struct {
+		Payout    *Payout `json:"payout"`
+		Attempt   int     `json:"attempt"`
+		Signature string  `json:"signature"`
+		Slot      uint64  `json:"slot"`
+	}{p, a.N, a.Signature, a.Slot}
+	return entry("payout.paid", p, flightAccount(p.ID), chainAccount(), note)
+}

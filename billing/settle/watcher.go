@@ -1,0 +1,141 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"raylink/billing/deposit"
+	"raylink/billing/settle/chain"
+)
+
+// Cursor is a token account of ours and how far its history is taken in.
+type Cursor struct {
+	Account string `json:"account"`
+	After   string `json:"after"` // signature; empty: from the first
+	Big     int64  `json:"big"`   // minor units; more needs a second node; 0 is never
+}
+
+// DepositBooks are the books as a Watcher sees them.
+type DepositBooks interface {
+	// Cursors are the treasury's token accounts.
+	Cursors(ctx context.Context) ([]Cursor, error)
+	// Observe proposes an observation and returns when it is taken in or refused. One that is known already is no error.
+	Observe(ctx context.Context, o deposit.Observation) error
+}
+
+// Node is a reader with a name, which stands in the books as a witness. It must not be an address with a secret in it.
+type Node struct {
+	Name   string
+	Reader chain.Reader
+}
+
+// Watcher proposes what happened to the treasury's token accounts, in its order.
+type Watcher struct {
+	Books  DepositBooks
+	First  Node
+	Second Node // its Reader is nil where there is none: big deposits then wait
+	Every  time.Duration
+	Log    *slog.Logger
+}
+
+// Run watches until the context ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	return loop(ctx, w.Every, w.Log, "watching deposits", func(ctx context.Context) error {
+		_, err := w.Step(ctx)
+		return err
+	})
+}
+
+// Step takes in all that is new and says how many transactions that were. An error of one account does not keep it from the others.
+func (w *Watcher) Step(ctx context.Context) (int, error) {
+	cursors, err := w.Books.Cursors(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("reading the cursors of deposits: %w", err)
+	}
+	taken := 0
+	var failures []error
+	for _, cursor := range cursors {
+		n, err := w.account(ctx, cursor)
+		taken += n
+		if err != nil {
+			failures = append(failures, fmt.Errorf("watching %s: %w", cursor.Account, err))
+		}
+	}
+	return taken, errors.Join(failures...)
+}
+
+func (w *Watcher) account(ctx context.Context, cursor Cursor) (int, error) {
+	taken := 0
+	for {
+		page, err := w.First.Reader.History(ctx, chain.Address(cursor.Account), chain.Signature(cursor.After), pageSize)
+		if err != nil {
+			return taken, fmt.Errorf("reading the history after %q: %w", cursor.After, err)
+		}
+		for _, signature := range page {
+			if err := w.transaction(ctx, cursor, signature); err != nil {
+				return taken, err
+			}
+			cursor.After = string(signature)
+			taken++
+		}
+		if len(page) < pageSize {
+			return taken, nil
+		}
+	}
+}
+
+// transaction proposes one transaction. It is never skipped: what cannot be read is tried again at the next step.
+func (w *Watcher) transaction(ctx context.Context, cursor Cursor, signature chain.Signature) error {
+	effect, err := w.First.Reader.Effect(ctx, signature, chain.Address(cursor.Account))
+	if err != nil {
+		return fmt.Errorf("reading transaction %s: %w", signature, err)
+	}
+	witnesses := []string{w.First.Name}
+	if cursor.Big > 0 && effect.Delta > cursor.Big {
+		if w.Second.Reader == nil {
+			return fmt.Errorf("transaction %s brings %d minor units: no second node is configured that could confirm it", signature, effect.Delta)
+		}
+		again, err := w.Second.Reader.Effect(ctx, signature, chain.Address(cursor.Account))
+		if err != nil {
+			return fmt.Errorf("confirming transaction %s: %w", signature, err)
+		}
+		if !agree(effect, again) {
+			return fmt.Errorf("transaction %s: %s and %s do not agree on what it did", signature, w.First.Name, w.Second.Name)
+		}
+		witnesses = append(witnesses, w.Second.Name)
+	}
+	if effect.Signature != signature || string(effect.Account) != cursor.Account {
+		return fmt.Errorf("transaction %s: the node answered with another one's effect", signature)
+	}
+	if err := w.Books.Observe(ctx, observation(effect, cursor.After, witnesses)); err != nil {
+		return fmt.Errorf("proposing transaction %s: %w", signature, err)
+	}
+	return nil
+}
+
+// agree compares all but the block's time, which nodes estimate.
+func agree(a, b chain.Effect) bool {
+	return a.Signature == b.Signature && a.Account == b.Account && a.Mint == b.Mint && a.Program == b.Program && a.Decimals == b.Decimals &&
+		a.Delta == b.Delta && a.Slot == b.Slot && a.Failed == b.Failed && a.Memo == b.Memo &&
+		slices.Equal(a.References, b.References) && slices.Equal(a.Senders, b.Senders)
+}
+
+func observation(e chain.Effect, after string, witnesses []string) deposit.Observation {
+	return deposit.Observation{
+		Signature: string(e.Signature), After: after, Account: string(e.Account), Mint: string(e.Mint), Program: string(e.Program),
+		Decimals: e.Decimals, Delta: e.Delta, Slot: e.Slot, At: e.At.UTC(), Failed: e.Failed, Memo: e.Memo,
+		References: texts(e.References), Senders: texts(e.Senders), Witnesses: witnesses,
+	}
+}
+
+func texts(addresses []chain.Address) []string {
+	var list []string
+	for _, a := range addresses {
+		list = append(list, string(a))
+	}
+	return list
+}
