@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,10 @@ type Config struct {
 	SnapshotCheck time.Duration `flag:"snapshot-check" default:"30s" help:"how often that is looked at"`
 	Trailing      int           `flag:"trailing-entries" default:"10240" help:"log entries that are kept behind a snapshot for coordinators that were away shortly"`
 	Heartbeat     time.Duration `flag:"heartbeat" default:"1s" help:"silence of the leader after which another one is elected; above the disk's worst stall"`
+	Solana        string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between (big sums need two that agree); one with a key in it belongs into the file of settings"`
+	StripeKey     string        `flag:"stripe-key-file" help:"file (0600) with the card company's secret key; no cards without it"`
+	StripeSecrets string        `flag:"stripe-webhook-file" help:"file (0600) with the signing secrets of its webhooks, one a line"`
+	StripeURL     string        `flag:"stripe-url" help:"another address of the card company's API, for tests"`
 	Version       string        `flag:"-"`
 
 	registry *prometheus.Registry // raft has one sink of numbers for a whole process: Run makes it
@@ -46,6 +51,17 @@ func (c *Config) check() error {
 		c.URL = "https://" + c.Listen
 	}
 	return nil
+}
+
+// nodes are the URLs of Solana nodes.
+func (c *Config) nodes() []string {
+	var list []string
+	for _, node := range strings.Split(c.Solana, ",") {
+		if node = strings.TrimSpace(node); node != "" {
+			list = append(list, node)
+		}
+	}
+	return list
 }
 
 // hosts are the names that the API's certificate is good for.

@@ -134,6 +134,14 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 	}
 	s := &api.Server{ID: n.cfg.ID, Host: n.cfg.host(), Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages}
+	line, err := openCards(&n.cfg)
+	if err != nil {
+		return err
+	}
+	if line != nil {
+		s.Cards = line
+		n.log.Info("cards are taken", "line", line.String())
+	}
 	listener, err := net.Listen("tcp", n.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for the API on %s: %w", n.cfg.Listen, err)
@@ -146,7 +154,16 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 		}
 	})
 	loop := &reconcile.Loop{Group: n.group, Memory: memory, Log: n.log}
-	n.tasks.Go(func() { n.raft.Lead(ctx, loop.Run) })
+	chain := &treasury{group: n.group, nodes: n.cfg.nodes(), log: n.log}
+	n.tasks.Go(func() {
+		n.raft.Lead(ctx, func(term context.Context) {
+			var both sync.WaitGroup
+			both.Go(func() { chain.run(term) })
+			both.Go(func() { (&cardLoop{books: &chainBooks{chain}, cards: line, log: n.log}).run(term) })
+			loop.Run(term)
+			both.Wait()
+		})
+	})
 	n.tasks.Go(func() {
 		select {
 		case err := <-n.raft.Fatal():

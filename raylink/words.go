@@ -46,10 +46,13 @@ const (
 	RoleAdmin    Role = "admin"
 	RoleTenant   Role = "tenant"
 	RoleSupplier Role = "supplier"
+	RoleSigner   Role = "signer" // a process that signs payouts; it sees nothing else
 )
 
 // Valid says whether r is a role.
-func (r Role) Valid() bool { return r == RoleAdmin || r == RoleTenant || r == RoleSupplier }
+func (r Role) Valid() bool {
+	return r == RoleAdmin || r == RoleTenant || r == RoleSupplier || r == RoleSigner
+}
 
 // Phase is how far a cluster has come.
 type Phase string

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"raylink/billing/ledger"
+	"raylink/billing/exchange"
 	"raylink/billing/money"
 	"raylink/coordinator/state"
 	"raylink/raylink"
@@ -73,14 +73,27 @@ func accountView(st *state.State, a *state.Account) wire.Account {
 }
 
 func balanceView(st *state.State, a *state.Account) wire.Balance {
-	held := int64(0)
+	held := map[exchange.Purse]int64{}
 	for _, c := range st.Clusters {
 		if c.Owner == a.ID && !c.Phase.Over() {
-			held += st.Ledger.Balance(ledger.Hold(string(c.ID)), money.USD)
+			held[state.PurseOf(c)] += st.Held(c).Minor
 		}
 	}
-	usd := func(account string) money.Amount { return money.MicroUSD(st.Ledger.Balance(account, money.USD)) }
-	return wire.Balance{Account: a.ID, Name: a.Name, Free: usd(ledger.Tenant(string(a.ID))), Held: money.MicroUSD(held), Earned: usd(ledger.Supplier(string(a.ID)))}
+	v := wire.Balance{Account: a.ID, Name: a.Name}
+	free, aside := map[money.Asset]int64{}, map[money.Asset]int64{}
+	for _, p := range exchange.Purses() {
+		one := wire.Purse{Purse: string(p), Free: st.Free(a.ID, p), Held: money.Amount{Minor: held[p], Asset: p.Asset()}}
+		free[p.Asset()] += one.Free.Minor
+		aside[p.Asset()] += one.Held.Minor
+		v.Purses = append(v.Purses, one)
+	}
+	v.Free = wire.SumsOf(func(asset money.Asset) int64 { return free[asset] })
+	v.Held = wire.SumsOf(func(asset money.Asset) int64 { return aside[asset] })
+	v.Earned = wire.SumsOf(func(asset money.Asset) int64 { return st.Earned(a.ID, asset) })
+	if limit, today := st.CapOf(a.ID); limit.PerDay > 0 {
+		v.Cap = &wire.Cap{PerDay: money.MicroUSD(limit.PerDay), Alarm: limit.Alarm, Today: money.MicroUSD(today)}
+	}
+	return v
 }
 
 func (s *Server) postAccount(c *gin.Context) (any, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -40,33 +41,43 @@ func (s *Server) Bill(id raylink.ClusterID) (wire.Bill, error) {
 }
 
 func billView(st *state.State, cl *state.Cluster) (wire.Bill, error) {
-	b := wire.Bill{Cluster: cl.ID, Name: cl.Spec.Name, FeePercent: "2", From: cl.CreatedAt, To: st.Now, Final: cl.Phase.Over(),
-		BalanceBefore: money.MicroUSD(cl.BalanceBefore), BalanceNow: money.MicroUSD(st.Ledger.Balance(ledger.Tenant(string(cl.Owner)), money.USD)),
-		Held: money.MicroUSD(st.Ledger.Balance(ledger.Hold(string(cl.ID)), money.USD))}
+	purse := state.PurseOf(cl)
+	asset := purse.Asset()
+	b := wire.Bill{Cluster: cl.ID, Name: cl.Spec.Name, FeePercent: strconv.FormatInt(purse.FeeBasisPoints()/100, 10), From: cl.CreatedAt, To: st.Now, Final: cl.Phase.Over(),
+		BalanceBefore: money.Amount{Minor: cl.BalanceBefore, Asset: asset}, BalanceNow: st.Free(cl.Owner, purse), Held: st.Held(cl), Pay: string(purse), Paid: money.Amount{Asset: asset}}
+	if cl.Budget > 0 {
+		most := money.MicroUSD(cl.Budget)
+		b.Maximum = &most
+	}
 	if cl.EndedAt != nil {
 		b.To = *cl.EndedAt
 	}
 	var use, fee int64
 	for _, l := range st.ClusterLeases(cl.ID) {
 		line := wire.BillLine{Lease: l.ID, Node: l.Node, Machine: l.Machine, Rate: l.Meter.Rate, Charged: l.Meter.Charged, Waived: l.Meter.Waived,
-			Use: money.MicroUSD(l.Meter.Accrued), Fee: money.MicroUSD(l.Meter.Fees)}
+			Use: money.MicroUSD(l.Meter.Accrued), Fee: money.MicroUSD(l.Meter.Fees), Paid: money.Amount{Asset: asset}}
 		use, fee = use+l.Meter.Accrued, fee+l.Meter.Fees
+		again := meter.Lease{Rate: l.Meter.Rate, FeeBasisPoints: l.Meter.FeeBasisPoints}
 		for ordinal := range l.Meter.Next {
-			m, err := minuteView(st, l, ordinal)
+			m, err := minuteView(st, l, &again, ordinal)
 			if err != nil {
 				return b, err
 			}
 			line.Minutes = append(line.Minutes, m)
+			line.Paid.Minor += m.Paid.Minor
 		}
+		b.Paid.Minor += line.Paid.Minor
 		b.Lines = append(b.Lines, line)
 	}
 	b.Use, b.Fee, b.Total = money.MicroUSD(use), money.MicroUSD(fee), money.MicroUSD(use+fee)
 	return b, nil
 }
 
-func minuteView(st *state.State, l *state.Lease, ordinal int64) (wire.BillMinute, error) {
+// minuteView reads a minute from the journal. Again is the lease's meter, counted anew from its first minute.
+func minuteView(st *state.State, l *state.Lease, again *meter.Lease, ordinal int64) (wire.BillMinute, error) {
 	ref := meter.Ref(string(l.ID), ordinal)
-	v := wire.BillMinute{Ordinal: ordinal, Outcome: "charged", Amount: money.MicroUSD(0), Fee: money.MicroUSD(0)}
+	asset := state.PurseOf(st.Clusters[l.Cluster]).Asset()
+	v := wire.BillMinute{Ordinal: ordinal, Outcome: "charged", Amount: money.MicroUSD(0), Fee: money.MicroUSD(0), Paid: money.Amount{Asset: asset}}
 	entry, ok := st.Ledger.Find(meter.KindCharged, ref)
 	if !ok {
 		v.Outcome = "waived"
@@ -78,19 +89,24 @@ func minuteView(st *state.State, l *state.Lease, ordinal int64) (wire.BillMinute
 	if err := json.Unmarshal(entry.Note, &note); err != nil {
 		return v, err
 	}
-	v.Entry, v.Reason = entry.Seq, note.Reason
+	v.Entry, v.Reason, v.PriceIO, v.Halt = entry.Seq, note.Reason, note.Price, note.PriceHalt
 	if note.Agent != nil {
 		v.AgentSeconds = note.Agent.Seconds
 	}
 	if note.Gateway != nil {
 		v.GatewaySeconds, v.Gateway = note.Gateway.Seconds, note.Gateway.Gateway
 	}
+	if v.Outcome == "waived" {
+		return v, again.Waive(ordinal)
+	}
+	use, fee, err := again.Charge(ordinal)
+	if err != nil {
+		return v, err
+	}
+	v.Amount, v.Fee = money.MicroUSD(use), money.MicroUSD(fee)
 	for _, p := range entry.Postings {
-		switch {
-		case ledger.IsSupplier(p.Account):
-			v.Amount = p.Amount
-		case p.Account == ledger.Fees:
-			v.Fee = p.Amount
+		if p.Account == ledger.Hold(string(l.Cluster)) {
+			v.Paid.Minor -= p.Amount.Minor
 		}
 	}
 	return v, nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"raylink/billing/ledger"
+	"raylink/billing/exchange"
 	"raylink/billing/money"
 	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
@@ -46,7 +47,14 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err := s.leader(c.Request.Context(), MethodPlace, spec, &p); err != nil {
 		return nil, err
 	}
-	if err := s.propose(c, who.by(), "", &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Nodes: p.Nodes}, nil); err != nil {
+	cmd := &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Nodes: p.Nodes, Purse: exchange.Purse(r.Pay)}
+	if r.Budget != nil {
+		if r.Budget.Asset != money.USD || r.Budget.Minor <= 0 {
+			return nil, raylink.Errorf(raylink.CodeInvalid, "a budget is a positive amount of USD, not %s", *r.Budget).WithHint("such as `--budget 5`")
+		}
+		cmd.Budget = r.Budget.Minor
+	}
+	if err := s.propose(c, who.by(), "", cmd, nil); err != nil {
 		if q, again := s.repeated(who, id, spec); q != nil || again != nil { // the first one was made on another coordinator
 			return q, again
 		}
@@ -101,16 +109,36 @@ func (s *Server) quote(who caller, id raylink.QuoteID) (wire.Quote, error) {
 		if !ok || (q.Owner != who.account && who.role != raylink.RoleAdmin) {
 			return
 		}
-		fee, ferr := money.Fee(q.PerHour, state.FeeBasisPoints)
+		fee, ferr := money.Fee(q.PerHour, q.Purse.FeeBasisPoints())
 		v = wire.Quote{ID: q.ID, Name: q.Spec.Name, ImageAsked: q.Spec.Image, Image: q.Image, RayVersion: q.Spec.RayVersion, PerHour: money.MicroUSD(q.PerHour),
-			Fee: money.MicroUSD(fee), Hold: money.MicroUSD(q.Hold), Balance: money.MicroUSD(st.Ledger.Balance(ledger.Tenant(string(q.Owner)), money.USD)),
+			Fee: money.MicroUSD(fee), Hold: money.Amount{Minor: q.Hold, Asset: q.Purse.Asset()}, Balance: st.Free(q.Owner, q.Purse), Pay: string(q.Purse), PriceIO: q.Price,
 			CreatedAt: q.CreatedAt, ExpiresAt: q.ExpiresAt, Notes: q.Notes}
 		for _, n := range q.Nodes {
 			v.Nodes = append(v.Nodes, wire.QuoteNode{Node: n.Node, Role: n.Role, Group: n.Group, Machine: n.Machine, Supplier: supplierOf(st, n.Machine), Resources: n.Resources, Rate: n.Rate})
 		}
+		if q.Budget > 0 {
+			most := money.MicroUSD(q.Budget)
+			v.Maximum = &most
+		}
 		err = ferr
 	})
+	if err == nil {
+		v.Contract, err = s.contract(v)
+	}
 	return v, err
+}
+
+// contract signs a quote with the group's key.
+func (s *Server) contract(q wire.Quote) (*wire.Contract, error) {
+	key, err := s.Authority.SigningKey()
+	if err != nil {
+		return nil, err
+	}
+	text, err := wire.QuoteBytes(q)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Contract{Key: key.Public().(ed25519.PublicKey), Signature: ed25519.Sign(key, text)}, nil
 }
 
 func supplierOf(st *state.State, id raylink.MachineID) string {
@@ -237,7 +265,7 @@ func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	v := wire.Cluster{ID: cl.ID, Name: cl.Spec.Name, Owner: cl.Owner, Phase: cl.Phase, Detail: plan.Detail(st, cl), Failure: cl.Failure, Warning: cl.Warning,
 		Image: cl.Image, RayVersion: cl.Spec.RayVersion, CreatedAt: cl.CreatedAt, ReadyAt: cl.ReadyAt, EndedAt: cl.EndedAt, Endpoints: []string{},
-		Hold: money.MicroUSD(st.Ledger.Balance(ledger.Hold(string(cl.ID)), money.USD))}
+		Hold: st.Held(cl)}
 	for _, t := range cl.Stages {
 		v.Stages = append(v.Stages, wire.StageTime{Phase: t.Phase, At: t.At})
 	}

@@ -21,8 +21,10 @@ import (
 	"testing"
 	"time"
 
+	"raylink/billing/deposit"
 	"raylink/billing/meter"
 	"raylink/billing/money"
+	"raylink/billing/wallet"
 	"raylink/coordinator/authority"
 	"raylink/coordinator/consensus"
 	"raylink/coordinator/reconcile"
@@ -236,11 +238,22 @@ func (r *rig) populate() {
 	r.apply(began, &state.IssueJoinToken{ID: id[raylink.TokenID]("tok", "gate"), Kind: state.JoinKindGateway, Hash: hash, TTL: time.Hour},
 		&state.JoinGateway{TokenHash: hash, ID: gatewayID("gate"), PublicKey: identity.EncodeKey(publicOf("gate")), Name: "gate", URL: "https://127.0.0.1:8443"})
 	r.run(began, ada)
+	treasury := deposit.Treasury{{Asset: money.USDC, Mint: address("usdc"), Program: address("token"), Decimals: 6, Account: address("ours"), Wallet: address("wallet")}}
+	r.apply(began, &state.SetTreasury{Treasury: treasury, Rules: deposit.DefaultRules(), Cluster: "local"},
+		&state.OpenTopup{ID: "top-paid", Account: ada, Asset: money.USDC, Reference: address("reference"), Expected: 2_000_000, TTL: time.Hour},
+		&state.ObserveDeposit{Observation: deposit.Observation{Signature: "sig", Account: address("ours"), Mint: address("usdc"), Program: address("token"), Decimals: 6,
+			Delta: 2_000_000, References: []string{address("reference")}, Witnesses: []string{"first"}}})
 	var b bytes.Buffer
 	if err := r.group.s.Save(&b); err != nil {
 		r.t.Fatal(err)
 	}
 	r.fixture = b.Bytes()
+}
+
+// address is a made-up address on the chain.
+func address(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return wallet.Encode(sum[:])
 }
 
 // run makes the cluster, takes it to ready and settles its first minutes with genuine evidence; and leaves a quote open.

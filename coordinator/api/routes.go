@@ -57,6 +57,41 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/balance", s.answer(s.getBalance))
 	r.GET("/v1/journal", s.answer(s.getJournal))
 
+	// Money in and out.
+	r.PUT("/v1/clusters/:id/budget", s.answer(s.putBudget))
+	r.PUT("/v1/cap", s.answer(s.putCap))
+	r.GET("/v1/topups", s.answer(s.getTopups))
+	r.POST("/v1/topups", s.answer(s.postTopup))
+	r.GET("/v1/topups/:id", s.answer(s.getTopup))
+	r.GET("/v1/wallets", s.answer(s.getWallets))
+	r.POST("/v1/wallets", s.answer(s.postWallet))
+	r.POST("/v1/wallets/challenge", s.answer(s.postWalletChallenge))
+	r.DELETE("/v1/wallets/:address", s.answer(s.deleteWallet))
+	r.GET("/v1/settlement", s.answer(s.getSettlement))
+	r.PUT("/v1/settlement", s.answer(s.putSettlement))
+	r.GET("/v1/earnings", s.answer(s.getEarnings))
+	r.POST("/v1/withdrawals", s.answer(s.postWithdrawal))
+	r.GET("/v1/payouts", s.answer(s.getPayouts))
+	r.POST("/v1/payouts/:id/:action", s.answer(s.postPayoutAction))
+	r.GET("/v1/price", s.answer(s.getPrice))
+	r.POST("/v1/price", s.answer(s.postPrice))
+	r.PUT("/v1/price/policy", s.answer(s.putPricePolicy))
+	r.POST("/v1/price/halt", s.answer(s.postPriceHalt))
+	r.GET("/v1/treasury", s.answer(s.getTreasury))
+	r.PUT("/v1/treasury", s.answer(s.putTreasury))
+	r.PUT("/v1/treasury/payouts", s.answer(s.putPayoutPolicy))
+	r.PUT("/v1/treasury/buyback", s.answer(s.putBuyback))
+	r.POST("/v1/treasury/run", s.answer(s.postPayoutRun))
+	r.POST("/v1/treasury/halt", s.answer(s.postPayoutHalt))
+	r.POST("/v1/treasury/swaps", s.answer(s.postSwap))
+	r.POST("/v1/suspense/assign", s.answer(s.postSuspenseAssign))
+	r.POST("/v1/accounts/:id/pardon", s.answer(s.postCardPardon))
+
+	// A signer, by its access token; the card company, by its signature.
+	r.GET("/v1/signer/work", s.answer(s.getSignerWork))
+	r.POST("/v1/signer/attempts", s.answer(s.postSignerAttempt))
+	r.POST("/v1/cards/webhook", s.answer(s.postCardWebhook))
+
 	if s.Metrics != nil {
 		r.GET("/metrics", gin.WrapH(s.Metrics))
 	}

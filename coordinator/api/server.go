@@ -66,6 +66,7 @@ type Server struct {
 	Log       *slog.Logger
 	Pages     func(*gin.Engine, *Server) // the dashboard's routes; nil without one
 	Metrics   http.Handler
+	Cards     Cards  // nil without a card company
 	Host      string // of this coordinator's own URL: the gateway beside it comes first among a cluster's endpoints
 
 	digest digest

@@ -1,11 +1,15 @@
 package api
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/gin-gonic/gin"
 
+	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/billing/price"
 	"raylink/raylink"
 	"raylink/raylink/wire"
 )
@@ -36,7 +40,7 @@ func peers(machine, gateway, coordinator int) [8]int {
 func surface(t *testing.T, r *rig) map[string][]row {
 	acc := func(name string) raylink.AccountID { return id[raylink.AccountID]("acc", name) }
 	mone, mtwo := string(machineID("mone")), string(machineID("mtwo"))
-	return map[string][]row{
+	rows := map[string][]row{
 		"GET /healthz":               {{"", nil, everybody(200)}},
 		"GET /metrics":               {{"", nil, everybody(200)}},
 		"GET /v1/status":             {{"", nil, everybody(200)}},
@@ -88,6 +92,51 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		"GET /v1/clusters/:id/bill": {{"/v1/clusters/" + string(cluster) + "/bill", nil, users(200, 404, 403, 200)}},
 		"GET /v1/balance":           {{"", nil, users(200, 200, 200, 200)}, {"/v1/balance?account=" + string(acc("ada")), nil, users(200, 403, 403, 200)}},
 		"GET /v1/journal":           {{"", nil, users(403, 403, 403, 200)}},
+	}
+	maps.Copy(rows, moneySurface(acc))
+	return rows
+}
+
+// moneySurface has the routes of money in and out.
+func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
+	const nobody = "11111111111111111111111111111112"
+	budget := wire.BudgetRequest{Budget: money.MicroUSD(9_000_000)}
+	return map[string][]row{
+		"PUT /v1/clusters/:id/budget": {{"/v1/clusters/" + string(cluster) + "/budget", budget, users(200, 404, 403, 200)}},
+		"PUT /v1/cap":                 {{"", wire.CapRequest{PerDay: money.MicroUSD(1_000_000), Alarm: 80}, users(200, 200, 403, 200)}},
+		"GET /v1/topups":              {{"", nil, users(200, 200, 403, 200)}},
+		"POST /v1/topups": {
+			{"", wire.TopupRequest{Amount: money.Amount{Minor: 1_000_000, Asset: money.USDC}}, users(200, 200, 403, 200)},
+			{"", wire.TopupRequest{Amount: money.Amount{Minor: 1_000_000, Asset: money.USDC}, Lot: "grants"}, users(403, 403, 403, 200)},
+			{"", wire.TopupRequest{Amount: money.MicroUSD(5_000_000), Card: true}, users(422, 422, 403, 422)}, // no card company is configured
+		},
+		"GET /v1/topups/:id":           {{"/v1/topups/top-paid", nil, users(200, 404, 403, 200)}},
+		"GET /v1/wallets":              {{"", nil, users(200, 200, 200, 200)}},
+		"POST /v1/wallets":             {{"", wire.WalletRequest{Address: nobody, Nonce: "none", Signature: "none"}, users(403, 403, 403, 403)}},
+		"POST /v1/wallets/challenge":   {{"", wire.WalletRequest{Address: nobody}, users(200, 200, 200, 200)}},
+		"DELETE /v1/wallets/:address":  {{"/v1/wallets/" + nobody, nil, users(200, 200, 200, 200)}},
+		"GET /v1/settlement":           {{"", nil, users(200, 200, 200, 200)}},
+		"PUT /v1/settlement":           {{"", `{"takes":"IO","wallet":"","minimum":"2.00000000 IO"}`, users(200, 200, 200, 200)}},
+		"GET /v1/earnings":             {{"", nil, users(200, 200, 200, 200)}, {"/v1/earnings?account=" + string(acc("sam")), nil, users(403, 403, 200, 200)}},
+		"POST /v1/withdrawals":         {{"", wire.WithdrawalRequest{Amount: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Wallet: nobody}, users(402, 402, 403, 402)}},
+		"GET /v1/payouts":              {{"", nil, users(200, 200, 200, 200)}},
+		"POST /v1/payouts/:id/:action": {{"/v1/payouts/po-none/cancel", wire.PayoutAction{}, users(404, 404, 404, 404)}},
+		"GET /v1/price":                {{"", nil, users(200, 200, 200, 200)}},
+		"POST /v1/price":               {{"", wire.PriceRequest{Sample: price.Sample{Source: "x", Price: 1}}, users(403, 403, 403, 400)}},
+		"PUT /v1/price/policy":         {{"", price.Default(), users(403, 403, 403, 200)}},
+		"POST /v1/price/halt":          {{"", wire.HaltRequest{Reason: "a look at it"}, users(403, 403, 403, 200)}},
+		"GET /v1/treasury":             {{"", nil, users(403, 403, 403, 200)}},
+		"PUT /v1/treasury":             {{"", wire.TreasuryRequest{Chain: "local"}, users(403, 403, 403, 200)}},
+		"PUT /v1/treasury/payouts":     {{"", wire.PayoutPolicyRequest{Policy: payout.DefaultPolicy(), Every: "1h"}, users(403, 403, 403, 200)}},
+		"PUT /v1/treasury/buyback":     {{"", wire.BuybackRequest{Threshold: money.Amount{Minor: 1, Asset: money.USDC}}, users(403, 403, 403, 200)}},
+		"POST /v1/treasury/run":        {{"", struct{}{}, users(403, 403, 403, 200)}},
+		"POST /v1/treasury/halt":       {{"", wire.HaltRequest{Reason: "a look at it"}, users(403, 403, 403, 200)}},
+		"POST /v1/treasury/swaps":      {{"", wire.SwapRequest{Signature: "none", Purpose: "position"}, users(403, 403, 403, 409)}},
+		"POST /v1/suspense/assign":     {{"", wire.AssignRequest{Key: "none/none", Account: acc("ada")}, users(403, 403, 403, 404)}},
+		"POST /v1/accounts/:id/pardon": {{"/v1/accounts/" + string(acc("ada")) + "/pardon", struct{}{}, users(403, 403, 403, 404)}},
+		"GET /v1/signer/work":          {{"", nil, users(403, 403, 403, 403)}},
+		"POST /v1/signer/attempts":     {{"", payout.Attempted{Batch: "pb-1"}, users(403, 403, 403, 403)}},
+		"POST /v1/cards/webhook":       {{"", struct{}{}, everybody(422)}},
 	}
 }
 

@@ -98,18 +98,18 @@ func (c *coordinator) source() dashboard.Source {
 		Bill: func(id raylink.ClusterID) (wire.Bill, error) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			line := wire.BillLine{Lease: "l-aaaaaaaaaa", Node: "head", Charged: c.minutes, Use: zero, Fee: zero}
+			line := wire.BillLine{Lease: "l-aaaaaaaaaa", Node: "head", Charged: c.minutes, Use: zero, Fee: zero, Paid: zero}
 			for m := range c.minutes {
-				line.Minutes = append(line.Minutes, wire.BillMinute{Ordinal: m, Outcome: "charged", Gateway: "g-aaaaaaaaaa", Amount: zero, Fee: zero, Entry: uint64(m)})
+				line.Minutes = append(line.Minutes, wire.BillMinute{Ordinal: m, Outcome: "charged", Gateway: "g-aaaaaaaaaa", Amount: zero, Fee: zero, Paid: zero, Entry: uint64(m)})
 			}
-			return wire.Bill{Cluster: id, Name: "bill-of-" + string(id), Lines: []wire.BillLine{line}, Use: zero, Fee: zero, Total: zero, Held: zero, BalanceBefore: zero, BalanceNow: zero,
+			return wire.Bill{Cluster: id, Name: "bill-of-" + string(id), Lines: []wire.BillLine{line}, Use: zero, Fee: zero, Total: zero, Paid: zero, Held: zero, BalanceBefore: zero, BalanceNow: zero,
 				FeePercent: "2"}, nil
 		},
 		Balance: func(id raylink.AccountID) (wire.Balance, error) {
-			return wire.Balance{Account: id, Name: string(id), Free: zero, Held: zero, Earned: zero}, nil
+			return wire.Balance{Account: id, Name: string(id), Free: wire.Sums{zero}, Held: wire.Sums{zero}, Earned: wire.Sums{zero}}, nil
 		},
 		Accounts: func() []wire.Account {
-			return []wire.Account{{ID: "acc-tenant", Name: "the tenant", Free: zero, Held: zero, Earned: zero}}
+			return []wire.Account{{ID: "acc-tenant", Name: "the tenant", Free: wire.Sums{zero}, Held: wire.Sums{zero}, Earned: wire.Sums{zero}}}
 		},
 	}
 }

@@ -230,9 +230,14 @@ func lasting(b wire.Balance, perHour money.Amount) (time.Duration, error) {
 	if err != nil || perHour.Minor == 0 {
 		return 0, err
 	}
-	have, err := b.Free.Add(b.Held)
-	if err != nil {
-		return 0, err
+	// By its dollars, of which a USDC is one; what is in IO comes on top.
+	have := money.Amount{Asset: money.USD}
+	for _, sums := range []wire.Sums{b.Free, b.Held} {
+		for _, asset := range []money.Asset{money.USD, money.USDC} {
+			if have.Minor, err = money.AddMinor(have.Minor, sums.Of(asset).Minor); err != nil {
+				return 0, err
+			}
+		}
 	}
 	minutes := have.Minor / max((perHour.Minor+fee)/60, 1)
 	return time.Duration(min(minutes, 10*365*24*60)) * time.Minute, nil

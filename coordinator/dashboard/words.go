@@ -16,7 +16,7 @@ import (
 // functions are what the templates say things with.
 func (d *Dashboard) functions() template.FuncMap {
 	return template.FuncMap{
-		"amount": amount, "rate": func(r money.Rate) string { return amount(money.MicroUSD(int64(r))) }, "units": units, "bytes": bytesOf, "asset": d.assetPath,
+		"amount": amount, "sums": sums, "rate": func(r money.Rate) string { return amount(money.MicroUSD(int64(r))) }, "units": units, "bytes": bytesOf, "asset": d.assetPath,
 		"stamp": stamp, "clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }, "ago": ago, "took": took, "short": short,
 		"plain": plain, "tone": tone, "quote": shellQuoted, "sum": func(a, b int64) int64 { return a + b }, "percent": percent, "web": web,
 	}
@@ -24,6 +24,15 @@ func (d *Dashboard) functions() template.FuncMap {
 
 func (d *Dashboard) assetPath(name string) string {
 	return "/ui/assets/" + name + "?v=" + d.assets[name].version
+}
+
+// sums are amounts of several assets: "1.25 USD + 3.00 IO".
+func sums(list wire.Sums) string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = amount(a)
+	}
+	return strings.Join(texts, " + ")
 }
 
 // amount is an amount without the zeros that say nothing: "1.25 USD", "0.002033 USD".

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"raylink/billing/ledger"
-	"raylink/billing/money"
 	"raylink/coordinator/state"
 	"raylink/raylink"
 	"raylink/raylink/wire"
@@ -37,6 +35,7 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 	}
 	steps = append(steps, minutes(s, seen, now)...)
 	steps = append(steps, offers(s, seen, now)...)
+	steps = append(steps, Money(s, now)...)
 	if s.Sweepable(now) {
 		steps = append(steps, &state.Sweep{})
 	}
@@ -278,23 +277,47 @@ func keep(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Co
 		}
 		warnings = append(warnings, fmt.Sprintf("%s on machine %s is lost and not charged: %s", l.Node, l.Machine, l.Failure.Reason))
 	}
-	left, perMinute := s.Runway(c)
-	if perMinute > 0 {
-		// The hold is filled up whenever a minute is settled, so the balance counts; minutes that were used and wait for evidence count against it.
-		pending := int64(0)
-		for _, l := range s.ClusterLeases(c.ID) {
-			pending = max(pending, l.Due(now, nil)-l.Meter.Next)
-		}
-		left += s.Ledger.Balance(ledger.Tenant(string(c.Owner)), money.USD)/perMinute - pending
+	end, warning := funds(s, now, c)
+	if end != "" {
+		return []state.Command{&state.EndCluster{ID: c.ID, Reason: end}}
 	}
-	switch {
-	case perMinute > 0 && left < 1:
-		return []state.Command{&state.EndCluster{ID: c.ID, Reason: "the balance is used up"}}
-	case perMinute > 0 && left <= WarnRunway:
-		warnings = append(warnings, fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway))
+	if warning != "" {
+		warnings = append(warnings, warning)
 	}
 	if warning := strings.Join(warnings, "; "); warning != c.Warning {
 		return []state.Command{&state.WarnCluster{ID: c.ID, Warning: warning}}
 	}
 	return nil
+}
+
+// funds says why a cluster has to end for want of money, or what its owner should know before.
+func funds(s *state.State, now time.Time, c *state.Cluster) (end, warning string) {
+	r := s.Runway(c)
+	if !r.Costs {
+		return "", ""
+	}
+	// The hold is filled up whenever a minute is settled, so the purse counts; minutes that were used and wait for evidence count against it.
+	pending := int64(0)
+	for _, l := range s.ClusterLeases(c.ID) {
+		pending = max(pending, l.Due(now, nil)-l.Meter.Next)
+	}
+	limited := r.Budget < r.Held+r.Purse
+	switch left := r.Minutes() - pending; {
+	case left < 1 && limited:
+		return "its budget, or the account's cap for today, is used up", ""
+	case left < 1 && r.Halt != "":
+		return "the price of IO cannot be believed (" + r.Halt + ") and what was held is used up", ""
+	case left < 1:
+		return "the balance is used up", ""
+	case left <= WarnRunway && limited:
+		return "", fmt.Sprintf("the budget, or the account's cap for today, lasts for %d minutes or less; raise it (`raylink budget`), or the cluster ends in order", WarnRunway)
+	case r.Halt != "":
+		return "", fmt.Sprintf("the price of IO cannot be believed (%s): the hold is used up, and then the cluster ends in order", r.Halt)
+	case left <= WarnRunway:
+		return "", fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway)
+	}
+	if limit, today := s.CapOf(c.Owner); limit.Alarm > 0 && limit.PerDay > 0 && today >= limit.PerDay/100*limit.Alarm {
+		return "", fmt.Sprintf("%d %% of the account's cap for today is spent", limit.Alarm)
+	}
+	return "", ""
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"raylink/billing/exchange"
 	"raylink/billing/ledger"
-	"raylink/billing/meter"
 	"raylink/billing/money"
 	"raylink/raylink"
 	"raylink/raylink/overlay"
@@ -32,7 +32,9 @@ type Cluster struct {
 	Generation    int               // of the cluster token
 	Leases        []raylink.LeaseID // the head first
 	Gateways      []GatewayNode     // in the order of their overlay addresses
-	BalanceBefore int64             // the owner's free balance just before the hold, micro-USD
+	BalanceBefore int64             // what was free in the purse just before the hold, in its minor units
+	Purse         exchange.Purse    // what it pays from; empty for granted credit
+	Budget        int64             // micro-USD, fee included: the most that it may ever cost; 0 is no limit but the purse
 	CreatedAt     time.Time
 	ReadyAt       *time.Time
 	EndingAt      *time.Time // minutes that end later are not charged
@@ -75,8 +77,9 @@ func (c *CreateCluster) apply(s *State) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	before := s.Ledger.Balance(ledger.Tenant(string(c.Owner)), money.USD)
-	moves, err := ledger.Move(ledger.Tenant(string(c.Owner)), ledger.Posting{Account: ledger.Hold(string(c.ID)), Amount: money.MicroUSD(q.Hold)})
+	from := purse(q.Purse)
+	before := s.Free(c.Owner, from).Minor
+	moves, err := ledger.Move(from.Account(string(c.Owner)), ledger.Posting{Account: ledger.Hold(string(c.ID)), Amount: money.Amount{Minor: q.Hold, Asset: from.Asset()}})
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -88,7 +91,7 @@ func (c *CreateCluster) apply(s *State) (any, error) {
 	q.Accepted = c.ID
 	s.Clusters[c.ID] = &Cluster{ID: c.ID, Owner: c.Owner, Spec: q.Spec, Image: q.Image, Quote: q.ID, Phase: raylink.PhasePlaced,
 		Stages: []StageTime{{raylink.PhasePlaced, s.Now}}, Subnet: subnet, Generation: 1, Leases: slices.Clone(c.Leases[:len(q.Nodes)]),
-		BalanceBefore: before, CreatedAt: s.Now}
+		BalanceBefore: before, Purse: q.Purse, Budget: q.Budget, CreatedAt: s.Now}
 	for i, n := range q.Nodes {
 		s.openLease(c.ID, c.Leases[i], n, overlayAddress(subnet, i))
 	}
@@ -251,13 +254,18 @@ func (c *CloseCluster) apply(s *State) (any, error) {
 		return nil, raylink.Errorf(raylink.CodeConflict, "cluster %s still has leases or unsettled minutes", c.ID)
 	}
 	hold := ledger.Hold(string(cl.ID))
-	if left := s.Ledger.Balance(hold, money.USD); left > 0 {
-		moves, err := ledger.Move(hold, ledger.Posting{Account: ledger.Tenant(string(cl.Owner)), Amount: money.MicroUSD(left)})
+	if left := s.Held(cl); left.Minor > 0 {
+		moves, err := ledger.Move(hold, ledger.Posting{Account: purse(cl.Purse).Account(string(cl.Owner)), Amount: left})
 		if err != nil {
 			return nil, refusal(err)
 		}
 		if _, err := s.Ledger.Post(s.Now, "release", string(cl.ID), moves, nil); err != nil {
 			return nil, refusal(err)
+		}
+		if purse(cl.Purse) == exchange.Card { // a dispute may be waiting for it
+			if err := s.move(s.Cards.Sweep(s.Now, string(cl.Owner), s.Ledger)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	now := s.Now
@@ -317,17 +325,4 @@ func (s *State) ClusterLeases(id raylink.ClusterID) []*Lease {
 		list = append(list, s.Leases[l])
 	}
 	return list
-}
-
-// Runway is for how many whole minutes the hold lasts, and the minute's greatest cost in micro-USD.
-func (s *State) Runway(c *Cluster) (minutes, perMinute int64) {
-	var rates []money.Rate
-	for _, l := range s.ClusterLeases(c.ID) {
-		rates = append(rates, l.Meter.Rate)
-	}
-	perMinute, err := meter.Cost(rates, FeeBasisPoints, 1)
-	if err != nil || perMinute <= 0 {
-		return HoldMinutes, 0
-	}
-	return s.Ledger.Balance(ledger.Hold(string(c.ID)), money.USD) / perMinute, perMinute
 }

@@ -161,5 +161,11 @@ func kinds() []Command {
 		&JoinMachine{}, &SetOffer{}, &SetMachine{}, &JoinGateway{}, &SetGatewayURL{}, &JoinMember{},
 		&MakeQuote{}, &CreateCluster{}, &AdvanceCluster{}, &EndCluster{}, &CloseCluster{}, &WarnCluster{},
 		&RecordLeases{}, &RecordGateway{}, &SettleMinutes{}, &Sweep{},
+		&SetCap{}, &SetBudget{}, &SetPricePolicy{}, &SetPrice{}, &HaltPrice{}, &ResumeEarnings{},
+		&SetTreasury{}, &OpenTopup{}, &ObserveDeposit{}, &AssignSuspense{}, &RewindDeposits{},
+		&ChallengeWallet{}, &ProveWallet{}, &RemoveWallet{},
+		&SetSettlement{}, &SetPayoutPolicy{}, &RequestPayout{}, &RunPayouts{}, &CheckDestination{}, &HaltPayouts{}, &ChangePayout{},
+		&MakeBatch{}, &RecordAttempt{}, &RecordOutcome{}, &ReleaseLot{}, &SetBuyback{}, &ProposeBuyback{}, &RecordSwap{}, &BurnBought{},
+		&RequestCardTopup{}, &OpenCardTopup{}, &TakeCardFact{}, &RefundCard{}, &RefuseCardRefund{}, &PardonCard{},
 	}
 }

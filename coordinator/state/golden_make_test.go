@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"raylink/billing/exchange"
 	"raylink/billing/money"
 	"raylink/raylink"
 )
 
 var update = flag.Bool("update", false, "rewrite the transcripts, and append forms of commands that the golden file lacks")
 
-// TestGoldenAppends adds a line for each kind that has none; with -update alone, and never touching what is there.
+// TestGoldenAppends adds a line for each kind that has none with every field filled; with -update alone, and never touching what is there.
 func TestGoldenAppends(t *testing.T) {
 	if !*update {
 		t.Skip("only with -update")
@@ -24,11 +25,11 @@ func TestGoldenAppends(t *testing.T) {
 	var file strings.Builder
 	if _, err := os.Stat(goldenFile); err == nil {
 		for _, line := range goldenLines(t) {
-			env, _, err := Decode(line)
+			env, cmd, err := Decode(line)
 			if err != nil {
 				t.Fatal(err)
 			}
-			have[env.Kind] = true
+			have[env.Kind] = have[env.Kind] || complete(reflect.ValueOf(cmd).Elem())
 			file.Write(append(line, '\n'))
 		}
 	}
@@ -64,6 +65,12 @@ func fill(v reflect.Value, name string) {
 	case *money.Rate:
 		*at = 120_000
 		return
+	case *money.Asset:
+		*at = money.USDC
+		return
+	case *exchange.Purse:
+		*at = exchange.USDC
+		return
 	case *raylink.Phase:
 		*at = raylink.PhaseReady
 		return
@@ -77,7 +84,9 @@ func fill(v reflect.Value, name string) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(v.Field(i), strings.ToLower(v.Type().Field(i).Name))
+			if v.Type().Field(i).IsExported() {
+				fill(v.Field(i), strings.ToLower(v.Type().Field(i).Name))
+			}
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
@@ -89,11 +98,13 @@ func fill(v reflect.Value, name string) {
 		v.Set(reflect.MakeMap(v.Type()))
 		value := reflect.New(v.Type().Elem()).Elem()
 		fill(value, name)
-		v.SetMapIndex(reflect.ValueOf(name), value)
+		v.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), value)
 	case reflect.String:
 		v.SetString(name)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
+	case reflect.Uint64:
+		v.SetUint(7)
 	case reflect.Bool:
 		v.SetBool(true)
 	}

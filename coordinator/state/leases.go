@@ -49,7 +49,7 @@ func (l *Lease) Due(now time.Time, ending *time.Time) int64 {
 
 func (s *State) openLease(cluster raylink.ClusterID, id raylink.LeaseID, n QuoteNode, addr netip.Addr) {
 	s.Leases[id] = &Lease{ID: id, Cluster: cluster, Machine: n.Machine, Supplier: s.Machines[n.Machine].Owner, Node: n.Node, Role: n.Role, Group: n.Group, Resources: n.Resources,
-		Address: addr, Meter: meter.Lease{Rate: n.Rate, FeeBasisPoints: FeeBasisPoints}}
+		Address: addr, Meter: meter.Lease{Rate: n.Rate, FeeBasisPoints: purse(s.Clusters[cluster].Purse).FeeBasisPoints()}}
 	s.occupy(n.Machine, id)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"raylink/billing/exchange"
 	"raylink/billing/ledger"
 	"raylink/billing/meter"
 	"raylink/billing/money"
@@ -86,23 +87,25 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 		if err != nil {
 			return false, refusal(err)
 		}
-		supplier := ledger.Supplier(string(l.Supplier))
-		moves, err := ledger.MinutePostings(ledger.Hold(string(c.ID)), supplier, use, fee)
+		paid := note
+		moves, err := s.minuteMoves(l, c, &next, use, fee, &paid)
 		if err != nil {
 			return false, refusal(err)
 		}
-		_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, note)
+		_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, paid)
 		if errors.Is(err, ledger.ErrInsufficient) && s.refill(c) { // many minutes at once, after a time without a leader
-			_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, note)
+			_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, paid)
 		}
 		if err == nil {
 			l.Meter = next
+			s.awaitLot(purse(c.Purse), l.Supplier, moves)
+			s.spend(c.Owner, use+fee)
 			return true, nil
 		}
 		if !errors.Is(err, ledger.ErrInsufficient) {
 			return false, refusal(err)
 		}
-		reason = meter.ReasonUnfunded
+		note, reason = paid, meter.ReasonUnfunded
 	}
 	note.Reason = reason
 	next := l.Meter
@@ -114,6 +117,27 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 	}
 	l.Meter = next
 	return false, nil
+}
+
+// minuteMoves are the postings of a minute: payer and supplier convert at one price, into the assets that they have chosen. The note says which.
+func (s *State) minuteMoves(l *Lease, c *Cluster, next *meter.Lease, use, fee int64, note *meter.MinuteNote) ([]ledger.Posting, error) {
+	m := exchange.Minute{Cluster: string(c.ID), Supplier: string(l.Supplier), Purse: purse(c.Purse), Takes: s.Takes(l.Supplier), Use: use, Fee: fee}
+	last, err := s.Prices.Snapshot(s.Now)
+	if err != nil {
+		m.Halted, note.PriceHalt = true, haltCode(err)
+		last, _ = s.Prices.Last()
+	}
+	if !m.Halted || m.Purse.Asset() == money.IO {
+		m.Price, note.Price, note.PriceID = last.Price, last.Price, last.ID
+	}
+	note.Purse, note.Takes = string(m.Purse), m.Takes
+	if m.Takes == money.USDC && !m.Paused() {
+		note.SupplierFeeBasisPoints = exchange.SupplierFeeBasisPoints(m.Takes)
+		if m.SupplierFee, err = next.SupplierFee(use, note.SupplierFeeBasisPoints); err != nil {
+			return nil, err
+		}
+	}
+	return exchange.Postings(m)
 }
 
 // Genuine is a minute without the words that SettleMinutes would not count. Its lease is known.
@@ -154,21 +178,7 @@ func (s *State) genuineConfirmation(l *Lease, m SettleMinute) *meter.Confirmatio
 	return m.Gateway
 }
 
-// refill sets aside the next hour of a cluster again, as far as the owner's balance goes, and says whether anything was.
-func (s *State) refill(c *Cluster) bool {
-	_, perMinute := s.Runway(c)
-	hold := ledger.Hold(string(c.ID))
-	free := s.Ledger.Balance(ledger.Tenant(string(c.Owner)), money.USD)
-	missing := min(HoldMinutes*perMinute-s.Ledger.Balance(hold, money.USD), free)
-	if missing <= 0 {
-		return false
-	}
+func refillRef(s *State, c *Cluster) string {
 	seq, _ := s.Ledger.Head()
-	moves, err := ledger.Move(ledger.Tenant(string(c.Owner)), ledger.Posting{Account: hold, Amount: money.MicroUSD(missing)})
-	if err != nil {
-		return false
-	}
-	// The journal's own number makes the reference unique; a refusal leaves the hold as it is, and the runway shows it.
-	_, err = s.Ledger.Post(s.Now, "hold.refill", fmt.Sprintf("%s/%d", c.ID, seq+1), moves, nil)
-	return err == nil
+	return fmt.Sprintf("%s/%d", c.ID, seq+1)
 }

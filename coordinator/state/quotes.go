@@ -4,15 +4,15 @@ import (
 	"errors"
 	"time"
 
+	"raylink/billing/exchange"
 	"raylink/billing/ledger"
 	"raylink/billing/meter"
 	"raylink/billing/money"
+	"raylink/billing/price"
 	"raylink/raylink"
 )
 
 const (
-	// FeeBasisPoints is what a tenant pays on top of use in USD: 2 %.
-	FeeBasisPoints = 200
 	// HoldMinutes is how many minutes of a cluster are set aside at accept, and kept aside while the balance lasts.
 	HoldMinutes = 60
 	// QuoteLife is how long a quote may be accepted.
@@ -31,8 +31,11 @@ type Quote struct {
 	Image     string // what will run
 	Notes     []string
 	Nodes     []QuoteNode
-	PerHour   int64 // micro-USD, without the fee
-	Hold      int64 // micro-USD, with the fee
+	Purse     exchange.Purse // what it is paid from; empty for granted credit
+	Budget    int64          // micro-USD: the most that the cluster may ever cost, with the fee; 0 is no limit but the purse
+	Price     money.Price    // of IO when it was made, 0 if none could be believed
+	PerHour   int64          // micro-USD, without the fee
+	Hold      int64          // minor units of the purse's asset, with the fee
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	Accepted  raylink.ClusterID
@@ -70,6 +73,9 @@ type MakeQuote struct {
 	Image string              `json:"image"`
 	Notes []string            `json:"notes,omitempty"`
 	Nodes []QuoteNode         `json:"nodes"`
+
+	Purse  exchange.Purse `json:"purse,omitempty"`  // empty: the first purse that holds enough
+	Budget int64          `json:"budget,omitempty"` // micro-USD, 0 is none
 }
 
 func (*MakeQuote) kind() string { return "quote.make" }
@@ -105,13 +111,42 @@ func (c *MakeQuote) apply(s *State) (any, error) {
 		}
 		rates = append(rates, rate)
 	}
-	hold, err := meter.Cost(rates, FeeBasisPoints, HoldMinutes)
-	if err != nil {
-		return nil, refusal(err)
+	q := &Quote{ID: c.ID, Owner: c.Owner, Spec: c.Spec, Image: c.Image, Notes: c.Notes, Nodes: c.Nodes, Purse: c.Purse, Budget: c.Budget,
+		PerHour: perHour, CreatedAt: s.Now, ExpiresAt: s.Now.Add(QuoteLife)}
+	if err := s.priced(q, rates); err != nil {
+		return nil, err
 	}
-	s.Quotes[c.ID] = &Quote{ID: c.ID, Owner: c.Owner, Spec: c.Spec, Image: c.Image, Notes: c.Notes, Nodes: c.Nodes,
-		PerHour: perHour, Hold: hold, CreatedAt: s.Now, ExpiresAt: s.Now.Add(QuoteLife)}
+	s.Quotes[c.ID] = q
 	return c.ID, nil
+}
+
+// priced sets purse, price and hold of a quote.
+func (s *State) priced(q *Quote, rates []money.Rate) error {
+	if q.Purse == "" {
+		q.Purse = s.Richest(q.Owner, rates)
+	}
+	if q.Purse.Asset() == "" {
+		return raylink.Errorf(raylink.CodeInvalid, "there is no purse %.20q", string(q.Purse)).WithHint("the purses are grant, card, usdc and io")
+	}
+	if last, err := s.Prices.Snapshot(s.Now); err == nil {
+		q.Price = last.Price
+	}
+	most, err := meter.Cost(rates, q.Purse.FeeBasisPoints(), 1)
+	if err != nil {
+		return refusal(err)
+	}
+	minutes := int64(HoldMinutes)
+	if q.Budget != 0 {
+		if q.Budget < most {
+			return raylink.Errorf(raylink.CodeInvalid, "a budget of %s does not cover one minute", money.MicroUSD(q.Budget)).
+				WithHint("one minute costs up to %s; leave the budget away for no limit", money.MicroUSD(most))
+		}
+		minutes = min(minutes, q.Budget/max(most, 1))
+	}
+	if q.Hold, err = s.holdFor(q.Purse, rates, minutes); err != nil {
+		return refusal(err)
+	}
+	return nil
 }
 
 func (s *State) limitQuotes(owner raylink.AccountID) error {
@@ -179,6 +214,10 @@ func refusal(err error) error {
 	if errors.As(err, &short) {
 		return raylink.Errorf(raylink.CodeFunds, "the balance is %s, and %s is needed", short.Has, short.Needed).
 			WithHint("top up the balance, or ask the admin for a grant")
+	}
+	if halt, ok := price.AsHalt(err); ok {
+		return raylink.Errorf(raylink.CodeUnavailable, "the price of IO cannot be believed now (%s): %s", halt.Code, halt.Reason).
+			WithHint("pay from another purse (`--pay usdc`), or wait until the price is back: `raylink price`")
 	}
 	return raylink.Errorf(raylink.CodeInvalid, "%v", err)
 }

@@ -152,7 +152,8 @@ func TestOwnerEarns(t *testing.T) {
 	w.must(sold)
 	w.now = w.now.Add(time.Minute)
 	w.settle(w.minute(leaseOf("own", 0), 0, "mone", "gone", 60, 60))
-	if got := w.balance(ledger.Supplier(string(tom))); got != 0 || w.balance(ledger.Supplier(string(id[raylink.AccountID]("acc", "sam")))) != 1000 {
+	// 1000 micro-USD of use, less the 2 % of who takes USDC.
+	if got := w.s.Earned(tom, money.USDC); got != 0 || w.s.Earned(id[raylink.AccountID]("acc", "sam"), money.USDC) != 980 {
 		t.Errorf("the new owner earned %d", got)
 	}
 	if w.s.Machines[machineID("mone")].Owner != tom {
@@ -229,7 +230,7 @@ func TestFreeMachine(t *testing.T) {
 	if done := w.settle(w.minute(leaseOf("free", 0), 0, "mone", "gone", 60, 60)); done.Charged != 1 {
 		t.Errorf("%+v", done)
 	}
-	if minutes, each := w.s.Runway(w.s.Clusters[c]); minutes != HoldMinutes || each != 0 || w.s.Ledger.Balance(ledger.Fees, money.USD) != 0 {
-		t.Errorf("%d minutes at %d", minutes, each)
+	if r := w.s.Runway(w.s.Clusters[c]); r.Costs || r.Held != HoldMinutes || w.s.Ledger.Balance(ledger.Fees, money.USD) != 0 {
+		t.Errorf("%+v", r)
 	}
 }

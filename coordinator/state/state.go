@@ -13,7 +13,13 @@ import (
 	"io"
 	"time"
 
+	"raylink/billing/cardbook"
+	"raylink/billing/deposit"
 	"raylink/billing/ledger"
+	"raylink/billing/lot"
+	"raylink/billing/payout"
+	"raylink/billing/price"
+	"raylink/billing/wallet"
 	"raylink/raylink"
 )
 
@@ -34,6 +40,20 @@ type State struct {
 	Keys       map[string]*Answer
 	KeyOrder   []string // idempotency keys, oldest first
 	Ledger     *ledger.Ledger
+	Caps       map[raylink.AccountID]*Cap
+
+	// Money that crosses the border: each book keeps its own rules, and what it decides is posted here.
+	Chain         string // the chain's name, for people's eyes; empty while no tokens are taken
+	Prices        price.Book
+	Deposits      *deposit.Book
+	Wallets       *wallet.Book
+	Payouts       *payout.Book
+	Lots          *lot.Book
+	Cards         *cardbook.Book
+	PayEvery      time.Duration // how often suppliers are paid
+	PaidRunAt     time.Time     // when they were looked at last
+	BuybackPolicy BuybackPolicy
+	Buybacks      []*Buyback // oldest first
 
 	byHash    map[string]raylink.TokenID                     // derived: access tokens by their hash
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
@@ -58,6 +78,14 @@ func New() *State {
 		Subnets:    map[int]time.Time{},
 		Keys:       map[string]*Answer{},
 		Ledger:     ledger.New(),
+		Caps:       map[raylink.AccountID]*Cap{},
+		Prices:     price.Book{Policy: price.Default()},
+		Deposits:   deposit.NewBook(),
+		Wallets:    wallet.NewBook(),
+		Payouts:    payout.NewBook(),
+		Lots:       lot.NewBook(),
+		Cards:      cardbook.New(),
+		PayEvery:   DefaultPayEvery,
 	}
 	s.derive()
 	return s

@@ -129,8 +129,13 @@ func (r *reader) look(words []string) (string, bool) {
 		}
 		return out.String(), true
 	case "runway":
-		minutes, each := w.s.Runway(w.s.Clusters[id[raylink.ClusterID]("c", words[1])])
-		return fmt.Sprintf("%d minutes at %d micro-USD\n", minutes, each), true
+		c := w.s.Clusters[id[raylink.ClusterID]("c", words[1])]
+		r, p := w.s.Runway(c), PurseOf(c)
+		limit := "no limit"
+		if r.Budget != NoLimit {
+			limit = fmt.Sprint(r.Budget, " by the budget")
+		}
+		return fmt.Sprintf("%d minutes held, %d in the purse %s, %s%s\n", r.Held, r.Purse, p, limit, r.Halt), true
 	case "restart":
 		w.s = reload(w.t, w.s)
 		return "", true

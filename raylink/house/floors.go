@@ -34,6 +34,8 @@ type May struct{ Path, Why string }
 func Floors() []Row {
 	const (
 		words   = "the words that every package speaks"
+		entries = "what it decides is posted as entries"
+		books   = "what stands in the books is shown as it stands"
 		port    = "implements or tests this port"
 		kuberay = "the manifests are KubeRay's own types"
 		quote   = "Kubernetes' notation of quantities in manifests"
@@ -43,9 +45,19 @@ func Floors() []Row {
 
 		{"billing/ledger", Floor1, nil},
 		{"billing/meter", Floor1, nil},
-		{"billing/verify", Floor1, []May{{"billing/ledger", "reads the journal's form"}, {"billing/meter", "computes each minute anew"}}},
+		{"billing/exchange", Floor1, []May{{"billing/ledger", entries}, {"billing/price", "a snapshot's price"}}},
+		{"billing/price", Floor1, nil},
+		{"billing/wallet", Floor1, []May{{"raylink", words}}},
+		{"billing/deposit", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}, {"billing/wallet", "addresses and who has proven them"}}},
+		{"billing/payout", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}}},
+		{"billing/lot", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}}},
+		{"billing/cardbook", Floor1, []May{{"billing/ledger", entries}}},
+		{"billing/solanapay", Floor1, nil},
+		{"billing/export", Floor1, []May{{"billing/ledger", "writes out its entries"}}},
+		{"billing/invoice", Floor1, []May{{"billing/ledger", "is made from the journal"}, {"billing/meter", "computes each minute anew"}, {"billing/exchange", "speaks of purses"}}},
+		{"billing/verify", Floor1, []May{{"billing/ledger", "reads the journal's form"}, {"billing/meter", "computes each minute anew"}, {"billing/exchange", "derives its postings anew"}}},
 		{"raylink", Floor1, nil},
-		{"raylink/wire", Floor1, []May{{"raylink", words}, {"raylink/overlay", "assignments carry a mesh"}}},
+		{"raylink/wire", Floor1, []May{{"raylink", words}, {"raylink/overlay", "assignments carry a mesh"}, {"billing/deposit", books}, {"billing/payout", books}, {"billing/price", books}}},
 		{"raylink/manifest", Floor1, []May{{"raylink", words}, {"github.com/ray-project/kuberay", kuberay}, {"k8s.io/api", kuberay},
 			{"k8s.io/apimachinery", quote}, {"sigs.k8s.io/yaml", "manifests are YAML"}, {"sigs.k8s.io/json", "strict, as Kubernetes reads it"},
 			{"raylink/ray", "rayStartParams are Ray's flags"}}},
@@ -64,12 +76,27 @@ func Floors() []Row {
 		{"coordinator/consensus", Floor3a, nil},
 		{"coordinator/consensus/pipenet", Floor3a, nil},
 		{"coordinator/authority", Floor3a, nil},
+		{"billing/settle/chain", Floor3a, nil},
+		{"billing/settle/chain/fake", Floor3a, []May{{"billing/settle/chain", port}}},
+		{"billing/settle/chain/solana", Floor3a, []May{{"billing/settle/chain", port}}},
+		{"billing/settle/chain/chaintest", Floor3a, []May{{"billing/settle/chain", port}}},
+		{"billing/settle/localchain", Floor3b, nil},
+		{"billing/card", Floor3a, nil},
+		{"billing/card/cardfake", Floor3a, []May{{"billing/card", "the names that the provider gives things"}}},
+		{"billing/solanapay/qr", Floor3a, nil},
+		{"billing/invoice/pdf", Floor3a, nil},
+		{"billing/price/feed", Floor3a, nil},
+		{"billing/price/pyth", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
+		{"billing/price/jupiter", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
+		{"billing/price/administered", Floor3a, []May{{"billing/price/feed", "reads its key file as it reads secrets"}}},
 		{"supplier/device", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
+		{"billing/settle", Floor3b, nil},
+		{"billing/settle/signer", Floor3b, []May{{"billing/settle", "shares the rule of when a transaction is dead"}}},
 		{"coordinator/api", Floor3b, nil},
 		{"coordinator/dashboard", Floor3b, nil},
 		{"coordinator/dashboard/browser", Floor3a, nil},

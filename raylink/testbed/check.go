@@ -154,17 +154,19 @@ func (b *Bed) booksBalance() {
 	if !report.Key.Equal(key.Public().(ed25519.PublicKey)) {
 		b.t.Error("the journal is not signed by the group")
 	}
-	sum := int64(0)
+	sums := map[money.Asset]int64{}
 	b.Read(func(s *state.State) {
 		for _, a := range s.Ledger.Accounts() {
-			sum += a.Balance.Minor
-			if a.Balance.Asset != money.USD || a.Balance.Minor < 0 && !ledger.MayBeNegative(a.Name) || strings.HasPrefix(a.Name, ledger.Hold("")) {
+			sums[a.Balance.Asset] += a.Balance.Minor
+			if a.Balance.Minor < 0 && !ledger.MayBeNegative(a.Name) || strings.HasPrefix(a.Name, ledger.Hold("")) {
 				b.t.Errorf("at the end account %s has %s", a.Name, a.Balance)
 			}
 		}
 	})
-	if sum != 0 {
-		b.t.Errorf("the books sum to %d", sum)
+	for asset, sum := range sums {
+		if sum != 0 {
+			b.t.Errorf("the books sum to %d in %s", sum, asset)
+		}
 	}
 }
 

@@ -367,7 +367,7 @@ func (b *Bed) Balance() int64 {
 	b.t.Helper()
 	balance, err := b.Tenant.Balance(b.ctx(), "")
 	b.must(err)
-	return balance.Free.Minor
+	return balance.Free.Of(money.USD).Minor
 }
 
 // Up is how many machines are up in the leader's eyes.

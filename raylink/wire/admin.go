@@ -16,9 +16,9 @@ type AccountRequest struct {
 type Account struct {
 	ID        raylink.AccountID `json:"id"`
 	Name      string            `json:"name"`
-	Free      money.Amount      `json:"free"`
-	Held      money.Amount      `json:"held"`
-	Earned    money.Amount      `json:"earned"`
+	Free      Sums              `json:"free"`
+	Held      Sums              `json:"held"`
+	Earned    Sums              `json:"earned"`
 	CreatedAt time.Time         `json:"created_at"`
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"time"
 
 	"raylink/billing/money"
@@ -9,7 +10,9 @@ import (
 
 // QuoteRequest asks what a cluster would cost: POST /v1/quotes.
 type QuoteRequest struct {
-	Manifest string `json:"manifest"` // YAML or JSON text of one RayCluster
+	Manifest string        `json:"manifest"`         // YAML or JSON text of one RayCluster
+	Pay      string        `json:"pay,omitempty"`    // the purse: grant, card, usdc or io; empty is the first one that holds enough
+	Budget   *money.Amount `json:"budget,omitempty"` // in USD: the most that the cluster may ever cost; none is no limit but the purse
 }
 
 // Quote is a priced plan that its owner may accept until it expires.
@@ -20,13 +23,17 @@ type Quote struct {
 	Image      string          `json:"image"` // what will run, by the catalogue
 	RayVersion string          `json:"ray_version"`
 	Nodes      []QuoteNode     `json:"nodes"`
-	PerHour    money.Amount    `json:"per_hour"` // of all nodes, without the fee
-	Fee        money.Amount    `json:"fee"`      // of an hour
-	Hold       money.Amount    `json:"hold"`     // set aside at accept: an hour with its fee
-	Balance    money.Amount    `json:"balance"`  // the account's, when asked
+	PerHour    money.Amount    `json:"per_hour"`           // of all nodes, without the fee
+	Fee        money.Amount    `json:"fee"`                // of an hour
+	Hold       money.Amount    `json:"hold"`               // set aside at accept, in the purse's asset: an hour with its fee
+	Balance    money.Amount    `json:"balance"`            // what is free in the purse, when asked
+	Pay        string          `json:"pay"`                // the purse
+	PriceIO    money.Price     `json:"price_io,omitempty"` // when it was made; each minute converts at its own
+	Maximum    *money.Amount   `json:"maximum,omitempty"`  // in USD: the cluster may never cost more
 	CreatedAt  time.Time       `json:"created_at"`
 	ExpiresAt  time.Time       `json:"expires_at"`
-	Notes      []string        `json:"notes,omitempty"` // what the manifest asked for and is done differently
+	Notes      []string        `json:"notes,omitempty"`    // what the manifest asked for and is done differently
+	Contract   *Contract       `json:"contract,omitempty"` // the group's signature over all of the above but Balance
 }
 
 // QuoteNode is one node of a quote.
@@ -95,8 +102,11 @@ type Bill struct {
 	Cluster       raylink.ClusterID `json:"cluster"`
 	Name          string            `json:"name"`
 	Lines         []BillLine        `json:"lines"`
-	Use           money.Amount      `json:"use"`
-	FeePercent    string            `json:"fee_percent"` // "2"
+	Pay           string            `json:"pay"`  // the purse
+	Paid          money.Amount      `json:"paid"` // from the hold, in the purse's asset
+	Maximum       *money.Amount     `json:"maximum,omitempty"`
+	Use           money.Amount      `json:"use"`         // in USD
+	FeePercent    string            `json:"fee_percent"` // "2", or "0" for what is paid in IO
 	Fee           money.Amount      `json:"fee"`
 	Total         money.Amount      `json:"total"`
 	Held          money.Amount      `json:"held"`
@@ -115,8 +125,9 @@ type BillLine struct {
 	Rate    money.Rate        `json:"rate"`
 	Charged int64             `json:"charged"` // minutes
 	Waived  int64             `json:"waived"`  // minutes
-	Use     money.Amount      `json:"use"`
-	Fee     money.Amount      `json:"fee"`
+	Use     money.Amount      `json:"use"`     // in USD
+	Fee     money.Amount      `json:"fee"`     // in USD
+	Paid    money.Amount      `json:"paid"`    // use and fee in the purse's asset
 	Minutes []BillMinute      `json:"minutes,omitempty"`
 }
 
@@ -128,16 +139,52 @@ type BillMinute struct {
 	AgentSeconds   int          `json:"agent_seconds"`
 	GatewaySeconds int          `json:"gateway_seconds"`
 	Gateway        string       `json:"gateway,omitempty"`
-	Amount         money.Amount `json:"amount"`
-	Fee            money.Amount `json:"fee"`
-	Entry          uint64       `json:"entry"` // of the journal
+	Amount         money.Amount `json:"amount"` // the use, in USD
+	Fee            money.Amount `json:"fee"`    // in USD
+	Paid           money.Amount `json:"paid"`   // both, in the purse's asset
+	PriceIO        money.Price  `json:"price_io,omitempty"`
+	Halt           string       `json:"halt,omitempty"` // why the price of IO could not be believed
+	Entry          uint64       `json:"entry"`          // of the journal
 }
 
 // Balance is an account's money: GET /v1/balance.
 type Balance struct {
 	Account raylink.AccountID `json:"account"`
 	Name    string            `json:"name"`
-	Free    money.Amount      `json:"free"`
-	Held    money.Amount      `json:"held"`
-	Earned  money.Amount      `json:"earned"` // as a supplier
+	Free    Sums              `json:"free"`
+	Held    Sums              `json:"held"`
+	Earned  Sums              `json:"earned"` // as a supplier, paid out or not yet payable left aside
+	Purses  []Purse           `json:"purses"`
+	Cap     *Cap              `json:"cap,omitempty"`
+}
+
+// Cap is the most that an account spends in one day (UTC), fees included, and what it has spent today.
+type Cap struct {
+	PerDay money.Amount `json:"per_day"`
+	Alarm  int64        `json:"alarm_percent,omitempty"`
+	Today  money.Amount `json:"today"`
+}
+
+// CapRequest sets it: PUT /v1/cap. A cap of zero takes it away.
+type CapRequest struct {
+	PerDay money.Amount `json:"per_day"`
+	Alarm  int64        `json:"alarm_percent,omitempty"`
+}
+
+// BudgetRequest changes the most that a cluster may ever cost: PUT /v1/clusters/<id>/budget. Zero is no limit but the purse.
+type BudgetRequest struct {
+	Budget money.Amount `json:"budget"`
+}
+
+// Contract is what makes a quote binding: the group's Ed25519 signature over QuoteBytes, and the key.
+type Contract struct {
+	Key       []byte `json:"key"`
+	Signature []byte `json:"signature"`
+}
+
+// QuoteBytes is what the group signs of a quote: a heading line, then the quote's JSON without contract and balance.
+func QuoteBytes(q Quote) ([]byte, error) {
+	q.Contract, q.Balance = nil, money.Amount{Asset: q.Hold.Asset}
+	text, err := json.Marshal(q)
+	return append([]byte("raylink quote v1\n"), text...), err
 }

@@ -17,10 +17,10 @@ func idOf(p raylink.Phase) string { return "c-" + (string(p) + "aaaaaaaaaa")[:10
 func everything(now time.Time) world {
 	w := world{
 		bills:   map[raylink.ClusterID]wire.Bill{},
-		balance: wire.Balance{Account: "acc-ownerowner", Name: "Example Labs", Free: money.MicroUSD(48_731_250), Held: money.MicroUSD(1_224_000), Earned: money.MicroUSD(3_172_805)},
+		balance: wire.Balance{Account: "acc-ownerowner", Name: "Example Labs", Free: wire.Sums{money.MicroUSD(48_731_250)}, Held: wire.Sums{money.MicroUSD(1_224_000)}, Earned: wire.Sums{money.MicroUSD(3_172_805)}},
 		accounts: []wire.Account{
-			{ID: "acc-ownerowner", Name: "Example Labs", Free: money.MicroUSD(48_731_250), Held: money.MicroUSD(1_224_000), Earned: money.MicroUSD(0), CreatedAt: now.Add(-31 * 24 * time.Hour)},
-			{ID: "acc-millmillmi", Name: "Old Mill Hosting", Free: money.MicroUSD(0), Held: money.MicroUSD(0), Earned: money.MicroUSD(3_172_805), CreatedAt: now.Add(-12 * 24 * time.Hour)},
+			{ID: "acc-ownerowner", Name: "Example Labs", Free: wire.Sums{money.MicroUSD(48_731_250)}, Held: wire.Sums{money.MicroUSD(1_224_000)}, Earned: wire.Sums{money.MicroUSD(0)}, CreatedAt: now.Add(-31 * 24 * time.Hour)},
+			{ID: "acc-millmillmi", Name: "Old Mill Hosting", Free: wire.Sums{money.MicroUSD(0)}, Held: wire.Sums{money.MicroUSD(0)}, Earned: wire.Sums{money.MicroUSD(3_172_805)}, CreatedAt: now.Add(-12 * 24 * time.Hour)},
 		},
 		machines: machines(now),
 		status:   status(now),
@@ -156,7 +156,7 @@ func lost(now time.Time) wire.Cluster {
 // bill has a line for each node; the second line has a waived minute.
 func bill(cl wire.Cluster, now time.Time) wire.Bill {
 	b := wire.Bill{Cluster: cl.ID, Name: cl.Name, FeePercent: "2", From: cl.CreatedAt, To: now, Final: cl.Phase.Over(), Held: cl.Hold,
-		BalanceBefore: money.MicroUSD(50_000_000), BalanceNow: money.MicroUSD(48_731_250), Use: money.MicroUSD(0), Fee: money.MicroUSD(0), Total: money.MicroUSD(0)}
+		BalanceBefore: money.MicroUSD(50_000_000), BalanceNow: money.MicroUSD(48_731_250), Use: money.MicroUSD(0), Fee: money.MicroUSD(0), Total: money.MicroUSD(0), Paid: money.MicroUSD(0), Pay: "grant"}
 	if cl.ReadyAt == nil {
 		return b
 	}
@@ -167,16 +167,16 @@ func bill(cl wire.Cluster, now time.Time) wire.Bill {
 	for i, n := range cl.Nodes {
 		l := wire.BillLine{Lease: n.Lease, Node: n.Node, Machine: n.Machine, Rate: n.Rate}
 		for m := range minutes {
-			v := wire.BillMinute{Ordinal: int64(m), Outcome: "charged", AgentSeconds: 60, GatewaySeconds: 60, Gateway: "g-0000000000", Amount: money.MicroUSD(6_667), Fee: money.MicroUSD(133), Entry: uint64(100 + m*3 + i)}
+			v := wire.BillMinute{Ordinal: int64(m), Outcome: "charged", AgentSeconds: 60, GatewaySeconds: 60, Gateway: "g-0000000000", Amount: money.MicroUSD(6_667), Fee: money.MicroUSD(133), Paid: money.MicroUSD(6_800), Entry: uint64(100 + m*3 + i)}
 			if i == 1 && m == 2 {
-				v.Outcome, v.Reason, v.AgentSeconds, v.GatewaySeconds, v.Amount, v.Fee = "waived", "alive for 12 of 60 seconds", 60, 12, money.MicroUSD(0), money.MicroUSD(0)
+				v.Outcome, v.Reason, v.AgentSeconds, v.GatewaySeconds, v.Amount, v.Fee, v.Paid = "waived", "alive for 12 of 60 seconds", 60, 12, money.MicroUSD(0), money.MicroUSD(0), money.MicroUSD(0)
 				l.Waived++
 			} else {
 				l.Charged++
 			}
 			l.Minutes = append(l.Minutes, v)
 		}
-		l.Use, l.Fee = money.MicroUSD(l.Charged*6_667), money.MicroUSD(l.Charged*133)
+		l.Use, l.Fee, l.Paid = money.MicroUSD(l.Charged*6_667), money.MicroUSD(l.Charged*133), money.MicroUSD(l.Charged*6_800)
 		b.Use.Minor, b.Fee.Minor = b.Use.Minor+l.Use.Minor, b.Fee.Minor+l.Fee.Minor
 		b.Lines = append(b.Lines, l)
 	}

@@ -108,7 +108,7 @@ func as(w world, role raylink.Role) world {
 	w.who.Account, w.who.Role = "acc-ownerowner", role
 	if w.balance.Name == "" {
 		zero := money.MicroUSD(0)
-		w.balance = wire.Balance{Account: w.who.Account, Name: w.who.Name, Free: zero, Held: zero, Earned: zero}
+		w.balance = wire.Balance{Account: w.who.Account, Name: w.who.Name, Free: wire.Sums{zero}, Held: wire.Sums{zero}, Earned: wire.Sums{zero}}
 	}
 	return w
 }

@@ -55,7 +55,7 @@ func (a *app) accountList() *cobra.Command {
 		return a.show(*format, list, func(w io.Writer) {
 			rows := [][]string{{"ID", "NAME", "FREE", "HELD", "EARNED", "CREATED"}}
 			for _, x := range list {
-				rows = append(rows, []string{string(x.ID), x.Name, amount(x.Free), amount(x.Held), amount(x.Earned), ago(&x.CreatedAt)})
+				rows = append(rows, []string{string(x.ID), x.Name, sums(x.Free), sums(x.Held), sums(x.Earned), ago(&x.CreatedAt)})
 			}
 			grid(w, "", rows...)
 		})
@@ -91,7 +91,7 @@ func (a *app) grant() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(*format, x, func(w io.Writer) { fmt.Fprintf(w, "%s %s has %s free now.\n", x.ID, x.Name, amount(x.Free)) })
+		return a.show(*format, x, func(w io.Writer) { fmt.Fprintf(w, "%s %s has %s free now.\n", x.ID, x.Name, sums(x.Free)) })
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,21 @@ func (a *app) balance() *cobra.Command {
 			return err
 		}
 		return a.show(*format, b, func(w io.Writer) {
-			pairs(w, "", "account", string(b.Account)+" "+b.Name, "free", amount(b.Free), "held", amount(b.Held)+" (for clusters that run)",
-				"earned", amount(b.Earned)+" (as a supplier)")
+			pairs(w, "", "account", string(b.Account)+" "+b.Name, "free", sums(b.Free), "held", sums(b.Held)+" (for clusters that run)",
+				"earned", sums(b.Earned)+" (as a supplier)")
+			if b.Cap != nil {
+				pairs(w, "", "today", fmt.Sprintf("%s of %s that may be spent a day", amount(b.Cap.Today), amount(b.Cap.PerDay)))
+			}
+			rows := [][]string{{"PURSE", "FREE", "HELD"}}
+			for _, p := range b.Purses {
+				if p.Free.Sign() != 0 || p.Held.Sign() != 0 {
+					rows = append(rows, []string{p.Purse, amount(p.Free), amount(p.Held)})
+				}
+			}
+			if len(rows) > 1 {
+				fmt.Fprintln(w)
+				grid(w, "", rows...)
+			}
 		})
 	}
 	return c

@@ -16,7 +16,7 @@ import (
 const lookEvery = 250 * time.Millisecond
 
 func (a *app) clusterCreate() *cobra.Command {
-	var file string
+	var o quoteOptions
 	var yes, wait bool
 	c := &cobra.Command{
 		Use:   "create -f FILE",
@@ -27,7 +27,7 @@ Ray's own view. Charged is by the minute, from then on.`,
 		Example: "  raylink cluster create -f cluster.yaml\n  raylink cluster create -f cluster.yaml --yes --wait=false -o json",
 		Args:    wants(),
 	}
-	c.Flags().StringVarP(&file, "file", "f", "", "the RayCluster manifest; - is standard input")
+	o.flags(c)
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "spend without asking")
 	c.Flags().BoolVar(&wait, "wait", true, "stay until it is ready, and show the stages")
 	format := outputFlag(c)
@@ -37,7 +37,7 @@ Ray's own view. Charged is by the minute, from then on.`,
 			return err
 		}
 		defer s.Close()
-		x, err := a.create(c, s, file, yes, *format == "table")
+		x, err := a.create(c, s, o, yes, *format == "table")
 		if err != nil {
 			return err
 		}
@@ -59,15 +59,15 @@ Ray's own view. Charged is by the minute, from then on.`,
 }
 
 // create shows the price, asks, and accepts.
-func (a *app) create(c *cobra.Command, s *session, file string, yes, show bool) (wire.Cluster, error) {
-	if file == "" {
+func (a *app) create(c *cobra.Command, s *session, o quoteOptions, yes, show bool) (wire.Cluster, error) {
+	if o.file == "" {
 		return wire.Cluster{}, usage(c, "which manifest? -f FILE is missing")
 	}
-	if !yes && (!terminal(a.in) || file == "-") {
+	if !yes && (!terminal(a.in) || o.file == "-") {
 		return wire.Cluster{}, raylink.Errorf(raylink.CodeInvalid, "this spends money, and nobody is here to agree").
-			WithHint("look at `raylink quote -f %s`, then add --yes", file)
+			WithHint("look at `raylink quote -f %s`, then add --yes", o.file)
 	}
-	q, err := a.fetchQuote(c, s, file)
+	q, err := a.fetchQuote(c, s, o)
 	if err != nil {
 		return wire.Cluster{}, err
 	}

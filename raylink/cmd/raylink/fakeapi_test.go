@@ -35,7 +35,7 @@ func (f *fake) grow() {
 }
 
 func (f *fake) getBalance(*http.Request) (any, *raylink.Error) {
-	return wire.Balance{Account: "acc-aaaaaaaaaa", Name: "Ann", Free: f.free, Held: money.MicroUSD(0), Earned: money.MicroUSD(0)}, nil
+	return wire.Balance{Account: "acc-aaaaaaaaaa", Name: "Ann", Free: wire.Sums{f.free}, Held: wire.Sums{money.MicroUSD(0)}, Earned: wire.Sums{money.MicroUSD(0)}}, nil
 }
 
 func (f *fake) getMachines(*http.Request) (any, *raylink.Error) {
@@ -62,7 +62,7 @@ func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {
 	node := wire.QuoteNode{Node: "first-job-head", Role: raylink.NodeHead, Group: "headgroup", Machine: f.machine.ID, Supplier: "bob", Rate: 120_000,
 		Resources: raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
 	return wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
-		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free,
+		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: "grant",
 		ExpiresAt: time.Now().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}, nil
 }
 
@@ -141,9 +141,9 @@ func (f *fake) getBill(r *http.Request) (any, *raylink.Error) {
 		{Ordinal: 0, Outcome: "charged", AgentSeconds: 60, GatewaySeconds: 55, Gateway: "g-aaaaaaaaaa", Amount: usd(2000), Fee: usd(40), Entry: 7},
 		{Ordinal: 1, Outcome: "waived", Reason: "the gateway saw 10 of 60 seconds", AgentSeconds: 60, GatewaySeconds: 10, Gateway: "g-aaaaaaaaaa", Amount: usd(0), Fee: usd(0), Entry: 8},
 	}
-	return wire.Bill{Cluster: c.ID, Name: c.Name, Use: usd(2000), FeePercent: "2", Fee: usd(40), Total: usd(2040), Held: usd(120_360), BalanceBefore: f.free,
+	return wire.Bill{Cluster: c.ID, Name: c.Name, Use: usd(2000), FeePercent: "2", Fee: usd(40), Total: usd(2040), Pay: "grant", Paid: usd(2040), Held: usd(120_360), BalanceBefore: f.free,
 		BalanceNow: usd(9_877_600), From: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), To: time.Date(2026, 1, 2, 3, 6, 5, 0, time.UTC),
-		Lines: []wire.BillLine{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Machine: f.machine.ID, Rate: 120_000, Charged: 1, Waived: 1, Use: usd(2000), Fee: usd(40), Minutes: minutes}}}, nil
+		Lines: []wire.BillLine{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Machine: f.machine.ID, Rate: 120_000, Charged: 1, Waived: 1, Use: usd(2000), Fee: usd(40), Paid: usd(2040), Minutes: minutes}}}, nil
 }
 
 func (f *fake) postToken(r *http.Request) (any, *raylink.Error) {
@@ -171,7 +171,7 @@ func (f *fake) postJoinToken(*http.Request) (any, *raylink.Error) {
 }
 
 func (f *fake) account() wire.Account {
-	return wire.Account{ID: "acc-aaaaaaaaaa", Name: "Ann", Free: f.free, Held: money.MicroUSD(0), Earned: money.MicroUSD(0), CreatedAt: time.Now()}
+	return wire.Account{ID: "acc-aaaaaaaaaa", Name: "Ann", Free: wire.Sums{f.free}, Held: wire.Sums{money.MicroUSD(0)}, Earned: wire.Sums{money.MicroUSD(0)}, CreatedAt: time.Now()}
 }
 
 func (f *fake) postAccount(*http.Request) (any, *raylink.Error) { return f.account(), nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,16 +18,17 @@ import (
 const manifestLimit = 1 << 20
 
 func (a *app) quote() *cobra.Command {
-	var file string
+	var o quoteOptions
 	c := &cobra.Command{
 		Use:   "quote -f FILE",
 		Short: "Show which machines a cluster would get, and its price",
 		Long: `Quote sends a RayCluster manifest (ray.io/v1, as for KubeRay) to the network and shows the plan: a machine for each
-node, the price per hour, and what would be held from your balance. Nothing is spent.`,
-		Example: "  raylink quote -f cluster.yaml\n  raylink quote -f - -o json < cluster.yaml",
+node, the price per hour, and what would be held from your balance. Nothing is spent. The quote is a contract that the group
+has signed: until it expires the cluster can be created at these prices, and it never costs more than its budget.`,
+		Example: "  raylink quote -f cluster.yaml\n  raylink quote -f cluster.yaml --pay usdc --budget 20\n  raylink quote -f - -o json < cluster.yaml",
 		Args:    wants(),
 	}
-	c.Flags().StringVarP(&file, "file", "f", "", "the RayCluster manifest; - is standard input")
+	o.flags(c)
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := a.open()
@@ -34,7 +36,7 @@ node, the price per hour, and what would be held from your balance. Nothing is s
 			return err
 		}
 		defer s.Close()
-		q, err := a.fetchQuote(c, s, file)
+		q, err := a.fetchQuote(c, s, o)
 		if err != nil {
 			return err
 		}
@@ -43,16 +45,52 @@ node, the price per hour, and what would be held from your balance. Nothing is s
 	return c
 }
 
+// quoteOptions are what `quote` and `cluster create` ask for.
+type quoteOptions struct{ file, pay, budget string }
+
+func (o *quoteOptions) flags(c *cobra.Command) {
+	c.Flags().StringVarP(&o.file, "file", "f", "", "the RayCluster manifest; - is standard input")
+	c.Flags().StringVar(&o.pay, "pay", "", "purse to pay from: grant, card, usdc or io; the first one that holds enough if not given")
+	c.Flags().StringVar(&o.budget, "budget", "", "the most that the cluster may ever cost, in USD with the fee; without it only the purse is a limit")
+}
+
+// request is the quote's request but for the manifest.
+func (o *quoteOptions) request(c *cobra.Command) (wire.QuoteRequest, error) {
+	r := wire.QuoteRequest{Pay: o.pay}
+	if o.budget == "" {
+		return r, nil
+	}
+	budget, err := dollars(o.budget)
+	if err != nil {
+		return r, usage(c, "--budget: %v", err)
+	}
+	r.Budget = &budget
+	return r, nil
+}
+
+// dollars reads an amount of USD, with or without the word.
+func dollars(text string) (money.Amount, error) {
+	if !strings.HasSuffix(text, " "+string(money.USD)) {
+		text += " " + string(money.USD)
+	}
+	return money.Parse(text)
+}
+
 // fetchQuote reads the manifest and asks for its price.
-func (a *app) fetchQuote(c *cobra.Command, s *session, file string) (wire.Quote, error) {
-	if file == "" {
+func (a *app) fetchQuote(c *cobra.Command, s *session, o quoteOptions) (wire.Quote, error) {
+	if o.file == "" {
 		return wire.Quote{}, usage(c, "which manifest? -f FILE is missing")
 	}
-	text, err := a.readInput(file, manifestLimit)
+	r, err := o.request(c)
 	if err != nil {
 		return wire.Quote{}, err
 	}
-	return s.CreateQuote(c.Context(), wire.QuoteRequest{Manifest: string(text)})
+	text, err := a.readInput(o.file, manifestLimit)
+	if err != nil {
+		return wire.Quote{}, err
+	}
+	r.Manifest = string(text)
+	return s.CreateQuote(c.Context(), r)
 }
 
 func (a *app) showQuote(w io.Writer, q wire.Quote) {
@@ -75,6 +113,10 @@ func (a *app) showQuote(w io.Writer, q wire.Quote) {
 	if q.ImageAsked != "" && q.ImageAsked != q.Image {
 		image = q.ImageAsked + " is served by " + q.Image
 	}
+	most := "what the purse holds; --budget sets a limit"
+	if q.Maximum != nil {
+		most = amount(*q.Maximum) + " in all: the cluster ends before it costs more"
+	}
 	after := ""
 	if rest, err := q.Balance.Sub(q.Hold); err == nil {
 		after = ", " + amount(rest) + " after the hold"
@@ -84,9 +126,14 @@ func (a *app) showQuote(w io.Writer, q wire.Quote) {
 		"per hour", amount(q.PerHour),
 		"fee", amount(q.Fee),
 		"total per hour", amount(total),
+		"paid from", q.Pay,
 		"hold", amount(q.Hold)+" (an hour with its fee; what is not used comes back)",
 		"balance", amount(q.Balance)+after,
+		"at most", most,
 		"valid", fmt.Sprintf("until %s (%s)", moment(q.ExpiresAt), time.Until(q.ExpiresAt).Round(time.Second)))
+	if q.PriceIO != 0 && q.Hold.Asset == money.IO {
+		pairs(w, "  ", "price of IO", q.PriceIO.String()+" (each minute converts at the price of that minute)")
+	}
 	for _, note := range q.Notes {
 		fmt.Fprintf(w, "  note: %s\n", note)
 	}

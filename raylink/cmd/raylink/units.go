@@ -7,6 +7,7 @@ import (
 
 	"raylink/billing/money"
 	"raylink/raylink"
+	"raylink/raylink/wire"
 )
 
 // amount writes money for people: `0.36 USD`, with at least two decimals and no zeros beyond.
@@ -19,6 +20,15 @@ func amount(a money.Amount) string {
 		return a.String()
 	}
 	return shorten(number) + " " + asset
+}
+
+// sums writes amounts of several assets.
+func sums(list wire.Sums) string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = amount(a)
+	}
+	return strings.Join(texts, " + ")
 }
 
 // rate writes a price per hour.

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"raylink/billing/deposit"
+	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/billing/price"
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/wire"
+)
+
+// admins reads an admin's write and proposes the command that make answers; then it shows the treasury.
+func (s *Server) admins(c *gin.Context, into any, make func(by string) (state.Command, error)) (any, error) {
+	who, _, err := s.asked(c, into, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := make(who.by())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
+		return nil, err
+	}
+	return s.Treasury(), nil
+}
+
+func (s *Server) getTreasury(c *gin.Context) (any, error) {
+	if _, err := s.user(c, raylink.RoleAdmin); err != nil {
+		return nil, err
+	}
+	return s.Treasury(), nil
+}
+
+// Treasury is the admin's one page of money.
+func (s *Server) Treasury() wire.Treasury {
+	v := wire.Treasury{Awaiting: []payout.Payout{}, Blocked: []payout.Payout{}, InFlight: []payout.Batch{}, Suspense: []deposit.Deposit{}, Ignored: []deposit.Deposit{}}
+	s.Group.Read(func(st *state.State) {
+		v.Chain, v.Mints, v.Rules, v.Policy = st.Chain, slices.Clone(st.Deposits.Treasury), st.Deposits.Rules, st.Payouts.Policy
+		v.Every, v.NextRun = st.PayEvery.String(), st.PaidRunAt.Add(st.PayEvery)
+		for _, asset := range []money.Asset{money.USD, money.USDC, money.IO} {
+			v.Positions = append(v.Positions, positionView(st.Treasury(asset)))
+		}
+		for _, asset := range []money.Asset{money.USDC, money.IO} {
+			v.Awaiting = append(v.Awaiting, st.Payouts.Awaiting(st.Now, asset, st.Treasury(asset).Free())...)
+		}
+		for _, id := range st.Payouts.Blocked {
+			v.Blocked = append(v.Blocked, *st.Payouts.Payouts[id])
+		}
+		for _, id := range st.Payouts.Open {
+			v.InFlight = append(v.InFlight, withoutBytes(*st.Payouts.Batches[id]))
+		}
+		for asset, h := range st.Payouts.Halts {
+			v.Halts = append(v.Halts, wire.PayoutHalt{Asset: money.Asset(asset), Reason: h.Reason, By: h.By, At: h.At})
+		}
+		v.Suspense = append(v.Suspense, st.Deposits.Waiting(shownPayouts)...)
+		ignored := st.Deposits.Ignored
+		v.Ignored = append(v.Ignored, ignored[max(0, len(ignored)-shownPayouts):]...)
+		slices.Reverse(v.Ignored)
+		for _, b := range st.Buybacks {
+			v.Buybacks = append(v.Buybacks, buybackView(st, b))
+		}
+	})
+	slices.SortFunc(v.Halts, func(a, b wire.PayoutHalt) int { return a.At.Compare(b.At) })
+	return v
+}
+
+func buybackView(st *state.State, b *state.Buyback) wire.Buyback {
+	v := wire.Buyback{ID: b.ID, ProposedAt: b.ProposedAt, Swap: b.Swap, Burn: b.Burn, Fees: money.Amount{Minor: b.USDC, Asset: money.USDC},
+		Paid: money.Amount{Minor: b.Paid, Asset: money.USDC}, Bought: money.Amount{Minor: b.Bought, Asset: money.IO}}
+	if p, ok := st.Payouts.Payouts[b.Burn]; ok {
+		v.Burnt = p.State == payout.Paid
+	}
+	return v
+}
+
+// withoutBytes is a batch without its signed transactions: whoever has them could send them, which is harmless, and nobody's business.
+func withoutBytes(b payout.Batch) payout.Batch {
+	b.Attempts = slices.Clone(b.Attempts)
+	for i := range b.Attempts {
+		b.Attempts[i].Raw = ""
+	}
+	return b
+}
+
+func positionView(p state.Position) wire.Position {
+	of := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: p.Asset} }
+	return wire.Position{Asset: p.Asset, Chain: of(p.Chain), Tenants: of(p.Tenants), Holds: of(p.Holds), Earned: of(p.Earned), InFlight: of(p.InFlight), Suspense: of(p.Suspense),
+		Lots: of(p.Lots), Capital: of(p.Capital), Fees: of(p.Fees), Exchange: of(p.Exchange), Other: of(p.Other), Free: of(p.Free())}
+}
+
+func (s *Server) putTreasury(c *gin.Context) (any, error) {
+	var r wire.TreasuryRequest
+	return s.admins(c, &r, func(string) (state.Command, error) {
+		rules := deposit.DefaultRules()
+		if r.Rules != nil {
+			rules = *r.Rules
+		}
+		return &state.SetTreasury{Treasury: r.Treasury, Rules: rules, Cluster: r.Chain}, nil
+	})
+}
+
+func (s *Server) putPayoutPolicy(c *gin.Context) (any, error) {
+	var r wire.PayoutPolicyRequest
+	return s.admins(c, &r, func(string) (state.Command, error) {
+		every, err := lifetime(r.Every, state.DefaultPayEvery)
+		return &state.SetPayoutPolicy{Policy: r.Policy, Every: every}, err
+	})
+}
+
+func (s *Server) putBuyback(c *gin.Context) (any, error) {
+	var r wire.BuybackRequest
+	return s.admins(c, &r, func(string) (state.Command, error) {
+		interval, err := lifetime(r.Interval, 24*time.Hour)
+		if err == nil && r.Threshold.Asset != money.USDC {
+			err = raylink.Errorf(raylink.CodeInvalid, "the threshold is of fees in USDC, not %v", r.Threshold)
+		}
+		return &state.SetBuyback{Threshold: r.Threshold.Minor, Interval: interval}, err
+	})
+}
+
+func (s *Server) postSwap(c *gin.Context) (any, error) {
+	var r wire.SwapRequest
+	return s.admins(c, &r, func(by string) (state.Command, error) {
+		return &state.RecordSwap{Signature: r.Signature, Purpose: r.Purpose, By: by}, nil
+	})
+}
+
+func (s *Server) postPayoutRun(c *gin.Context) (any, error) {
+	var r struct{}
+	return s.admins(c, &r, func(by string) (state.Command, error) { return &state.RunPayouts{By: by}, nil })
+}
+
+func (s *Server) postPayoutHalt(c *gin.Context) (any, error) {
+	var r wire.HaltRequest
+	return s.admins(c, &r, func(by string) (state.Command, error) {
+		return &state.HaltPayouts{Asset: r.Asset, By: by, Reason: r.Reason}, nil
+	})
+}
+
+func (s *Server) postSuspenseAssign(c *gin.Context) (any, error) {
+	var r wire.AssignRequest
+	return s.admins(c, &r, func(by string) (state.Command, error) {
+		return &state.AssignSuspense{Key: r.Key, Account: r.Account, By: by}, nil
+	})
+}
+
+func (s *Server) getPrice(c *gin.Context) (any, error) {
+	if _, err := s.user(c); err != nil {
+		return nil, err
+	}
+	return s.Price(), nil
+}
+
+// Price is what IO costs, and whether that is believed.
+func (s *Server) Price() wire.Price {
+	v := wire.Price{Samples: []price.Sample{}}
+	s.Group.Read(func(st *state.State) {
+		v.Policy = st.Prices.Policy
+		for _, held := range st.Prices.Latest {
+			v.Samples = append(v.Samples, held.Sample)
+		}
+		v.Average, _ = st.Prices.Average(time.Now())
+		if last, ok := st.Prices.Last(); ok {
+			v.Last = &last
+		}
+		now, err := st.Prices.Snapshot(time.Now())
+		if halt, ok := price.AsHalt(err); ok {
+			v.Halt, v.Reason = halt.Code, halt.Reason
+			return
+		}
+		v.Price, v.ID, v.At, v.Sources = now.Price, now.ID, now.At, now.Sources
+	})
+	return v
+}
+
+// priceWrite reads an admin's write on the price.
+func (s *Server) priceWrite(c *gin.Context, into any, make func() state.Command) (any, error) {
+	who, _, err := s.asked(c, into, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.propose(c, who.by(), idempotency(c), make(), nil); err != nil {
+		return nil, err
+	}
+	return s.Price(), nil
+}
+
+func (s *Server) postPrice(c *gin.Context) (any, error) {
+	var r wire.PriceRequest
+	return s.priceWrite(c, &r, func() state.Command { return &state.SetPrice{Sample: r.Sample, Override: r.Override} })
+}
+
+func (s *Server) putPricePolicy(c *gin.Context) (any, error) {
+	var r price.Policy
+	return s.priceWrite(c, &r, func() state.Command { return &state.SetPricePolicy{Policy: r} })
+}
+
+func (s *Server) postPriceHalt(c *gin.Context) (any, error) {
+	var r wire.HaltRequest
+	return s.priceWrite(c, &r, func() state.Command { return &state.HaltPrice{Reason: r.Reason} })
+}
+
+func (s *Server) getSignerWork(c *gin.Context) (any, error) {
+	if _, err := s.user(c, raylink.RoleSigner); err != nil {
+		return nil, err
+	}
+	v := wire.SignerWork{Work: []payout.Work{}}
+	s.Group.Read(func(st *state.State) { v.Work = append(v.Work, st.Payouts.Work()...) })
+	return v, nil
+}
+
+func (s *Server) postSignerAttempt(c *gin.Context) (any, error) {
+	var r payout.Attempted
+	who, _, err := s.asked(c, &r, raylink.RoleSigner)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.propose(c, who.by(), "", &state.RecordAttempt{Attempt: r}, nil)
+}

@@ -1,0 +1,130 @@
+package state
+
+import (
+	"raylink/billing/money"
+	"raylink/raylink"
+)
+
+// Cap bounds what an account spends in one day (UTC), over all its clusters.
+type Cap struct {
+	PerDay int64  // micro-USD, fees included; 0 is no cap
+	Alarm  int64  // percent of PerDay at which its clusters carry a warning; 0 is none
+	Day    string // of Spent, as 2006-01-02
+	Spent  int64  // micro-USD on that day
+}
+
+// today is what was spent on the current day.
+func (c *Cap) today(day string) int64 {
+	if c.Day != day {
+		return 0
+	}
+	return c.Spent
+}
+
+// day names the current day of the replicated clock.
+func (s *State) day() string { return s.Now.Format("2006-01-02") }
+
+// SetCap bounds an account's spending a day, or takes the bound away with zero.
+type SetCap struct {
+	Account raylink.AccountID `json:"account"`
+	PerDay  int64             `json:"per_day"` // micro-USD
+	Alarm   int64             `json:"alarm"`   // percent
+}
+
+func (*SetCap) kind() string { return "cap.set" }
+
+func (c *SetCap) apply(s *State) (any, error) {
+	if err := s.knowAccount(c.Account); err != nil {
+		return nil, err
+	}
+	if c.PerDay < 0 || c.Alarm < 0 || c.Alarm > 100 {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a cap is zero or more a day, its alarm 0 to 100 percent").WithHint("such as `raylink budget set --per-day 50 --alarm 80`")
+	}
+	if c.PerDay == 0 && s.Caps[c.Account] != nil {
+		s.Caps[c.Account].PerDay, s.Caps[c.Account].Alarm = 0, 0
+		return nil, nil
+	}
+	limit := s.cap(c.Account)
+	limit.PerDay, limit.Alarm = c.PerDay, c.Alarm
+	return nil, nil
+}
+
+func (s *State) cap(id raylink.AccountID) *Cap {
+	if s.Caps[id] == nil {
+		s.Caps[id] = &Cap{}
+	}
+	return s.Caps[id]
+}
+
+// spend counts what an account spent today.
+func (s *State) spend(id raylink.AccountID, micro int64) {
+	limit := s.cap(id)
+	sum, err := money.AddMinor(limit.today(s.day()), micro)
+	if err != nil {
+		return // more than the ledger itself could hold
+	}
+	limit.Day, limit.Spent = s.day(), sum
+}
+
+// CapOf is an account's cap and what it has spent today, in micro-USD.
+func (s *State) CapOf(id raylink.AccountID) (limit Cap, today int64) {
+	if c := s.Caps[id]; c != nil {
+		return *c, c.today(s.day())
+	}
+	return Cap{}, 0
+}
+
+// budgetLeft is for how many minutes, of at most micro micro-USD each, a cluster's budget and its owner's cap still last.
+func (s *State) budgetLeft(c *Cluster, micro int64) int64 {
+	left := int64(NoLimit)
+	if c.Budget > 0 {
+		left = max(c.Budget-s.Spent(c), 0) / micro
+	}
+	if limit, today := s.CapOf(c.Owner); limit.PerDay > 0 {
+		all := micro
+		for _, other := range s.Clusters {
+			if other.Owner == c.Owner && other.ID != c.ID && other.Phase == raylink.PhaseReady {
+				each, _ := s.minuteOf(other)
+				all += each
+			}
+		}
+		left = min(left, max(limit.PerDay-today, 0)/all)
+	}
+	return left
+}
+
+// holdMinutes is how many minutes are kept aside for a cluster: an hour, or what its budget leaves.
+func (s *State) holdMinutes(c *Cluster) int64 {
+	micro, _ := s.minuteOf(c)
+	if c.Budget == 0 || micro == 0 {
+		return HoldMinutes
+	}
+	return min(HoldMinutes, max(c.Budget-s.Spent(c), 0)/micro)
+}
+
+// SetBudget changes the most that a cluster may ever cost: its owner agreed to another sum.
+type SetBudget struct {
+	ID     raylink.ClusterID `json:"id"`
+	Budget int64             `json:"budget"` // micro-USD, fee included; 0 is no limit but the purse
+}
+
+func (*SetBudget) kind() string { return "cluster.budget" }
+
+func (c *SetBudget) apply(s *State) (any, error) {
+	cl, err := s.cluster(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if cl.Phase.Over() || cl.Phase == raylink.PhaseEnding {
+		return nil, raylink.Errorf(raylink.CodeConflict, "cluster %s has ended", c.ID).WithHint("create another: `raylink cluster create -f FILE --budget AMOUNT`")
+	}
+	if c.Budget < 0 || (c.Budget > 0 && c.Budget <= s.Spent(cl)) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "%s is not more than what cluster %s has cost already, %s", money.MicroUSD(c.Budget), c.ID, money.MicroUSD(s.Spent(cl))).
+			WithHint("give more, 0 for no limit, or delete the cluster")
+	}
+	cl.Budget = c.Budget
+	if cl.Phase == raylink.PhaseReady {
+		s.refill(cl)
+	}
+	return nil, nil
+}

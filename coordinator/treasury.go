@@ -1,0 +1,203 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"raylink/billing/deposit"
+	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/billing/settle"
+	"raylink/billing/settle/chain"
+	"raylink/billing/settle/chain/solana"
+	"raylink/coordinator/state"
+)
+
+const (
+	chainBeat   = time.Second // between two looks at the chain
+	chainMargin = 32          // blocks beyond an attempt's last valid height: nodes behind one address may differ
+	checkAtOnce = 50          // destinations that one look checks
+)
+
+// treasury runs the loops between books and chain, on the leader. Two leaders at once are harmless: what they propose is done once.
+type treasury struct {
+	group *group
+	nodes []string // URLs of Solana nodes; they may hold a provider's key and are never logged
+	log   *slog.Logger
+}
+
+// run works for one term of leadership.
+func (t *treasury) run(ctx context.Context) {
+	if len(t.nodes) == 0 {
+		return // this coordinator talks to no chain: another one does, or none
+	}
+	tick := time.NewTicker(chainBeat)
+	defer tick.Stop()
+	var loops *chainLoops
+	for {
+		if next := t.configured(); next != nil && (loops == nil || loops.treasury != next.treasury) {
+			if loops != nil {
+				loops.close()
+			}
+			if err := next.open(ctx, t); err != nil {
+				t.log.Warn("connecting to the chain", "err", err)
+				next = nil
+			}
+			loops = next
+		}
+		if loops != nil {
+			loops.step(ctx, t.log)
+		}
+		select {
+		case <-ctx.Done():
+			if loops != nil {
+				loops.close()
+			}
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// configured are loops for the treasury as it stands in the books, not opened yet; nil while there is none.
+func (t *treasury) configured() *chainLoops {
+	var l *chainLoops
+	t.group.Read(func(s *state.State) {
+		if len(s.Deposits.Treasury) > 0 {
+			l = &chainLoops{treasury: fmt.Sprint(s.Deposits.Treasury), purses: Purses(s.Deposits.Treasury)}
+		}
+	})
+	return l
+}
+
+// Purses are where payouts are paid from.
+func Purses(t deposit.Treasury) map[money.Asset]settle.Purse {
+	purses := map[money.Asset]settle.Purse{}
+	for _, m := range t {
+		purses[m.Asset] = settle.Purse{Account: chain.Address(m.Account), Wallet: chain.Address(m.Wallet),
+			Mint: chain.Mint{Asset: m.Asset, Address: chain.Address(m.Mint), Program: chain.Address(m.Program), Decimals: m.Decimals}}
+	}
+	return purses
+}
+
+// chainLoops are the loops of one treasury.
+type chainLoops struct {
+	treasury string
+	purses   map[money.Asset]settle.Purse
+	clients  []*solana.Client
+	watcher  settle.Watcher
+	payer    settle.Payer
+	checker  settle.Checker
+	said     string // the last trouble that was logged
+}
+
+func (l *chainLoops) open(ctx context.Context, t *treasury) error {
+	for _, node := range t.nodes[:min(2, len(t.nodes))] {
+		client, err := solana.New(solana.Config{URL: node})
+		if err != nil {
+			return err
+		}
+		l.clients = append(l.clients, client)
+	}
+	var mints []chain.Mint
+	for _, p := range l.purses {
+		if err := l.clients[0].Check(ctx, p.Mint); err != nil {
+			l.close()
+			return fmt.Errorf("checking the mint of %s: %w", p.Mint.Asset, err)
+		}
+		mints = append(mints, p.Mint)
+	}
+	books, builder, first := &chainBooks{t}, solana.NewBuilder(mints...), l.clients[0]
+	l.watcher = settle.Watcher{Books: books, First: settle.Node{Name: "first", Reader: first}, Log: t.log}
+	l.payer = settle.Payer{Books: books, Node: first, Builder: builder, Purses: l.purses, Margin: chainMargin, Log: t.log}
+	l.checker = settle.Checker{Books: books, Reader: first, Builder: builder, Purses: l.purses, Log: t.log}
+	if len(l.clients) > 1 {
+		l.watcher.Second = settle.Node{Name: "second", Reader: l.clients[1]}
+		l.payer.Second = l.clients[1]
+	}
+	return nil
+}
+
+// step looks once at everything; what went wrong is tried again with the next one, and said once.
+func (l *chainLoops) step(ctx context.Context, log *slog.Logger) {
+	_, watched := l.watcher.Step(ctx)
+	var troubles []string
+	for _, err := range []error{watched, l.checker.Step(ctx), l.payer.Step(ctx)} {
+		if err != nil && ctx.Err() == nil {
+			troubles = append(troubles, err.Error())
+		}
+	}
+	if said := strings.Join(troubles, "; "); said != l.said {
+		l.said = said
+		if said != "" {
+			log.Warn("looking at the chain", "err", said)
+		} else {
+			log.Info("the chain answers again")
+		}
+	}
+}
+
+func (l *chainLoops) close() {
+	for _, c := range l.clients {
+		c.Close()
+	}
+}
+
+// chainBooks shows the replicated books to the loops.
+type chainBooks struct{ *treasury }
+
+// Cursors are the treasury's token accounts and how far each is read.
+func (b *chainBooks) Cursors(context.Context) ([]settle.Cursor, error) {
+	var list []settle.Cursor
+	b.group.Read(func(s *state.State) {
+		for _, m := range s.Deposits.Treasury {
+			list = append(list, settle.Cursor{Account: m.Account, After: s.Deposits.Cursors[m.Account].Signature, Big: s.Deposits.Rules.Big[m.Asset]})
+		}
+	})
+	return list, nil
+}
+
+// Observe proposes what a transaction did.
+func (b *chainBooks) Observe(ctx context.Context, o deposit.Observation) error {
+	return b.propose(ctx, &state.ObserveDeposit{Observation: o})
+}
+
+// Alive are the batches whose attempts may be sent.
+func (b *chainBooks) Alive(context.Context) ([]payout.Batch, error) {
+	var list []payout.Batch
+	b.group.Read(func(s *state.State) { list = s.Payouts.Alive() })
+	return list, nil
+}
+
+// Outcome proposes how an attempt ended.
+func (b *chainBooks) Outcome(ctx context.Context, r payout.Result) error {
+	return b.propose(ctx, &state.RecordOutcome{Result: r})
+}
+
+// Unchecked are the wallets to look at.
+func (b *chainBooks) Unchecked(context.Context) ([]payout.Destination, error) {
+	var list []payout.Destination
+	b.group.Read(func(s *state.State) { list = s.Payouts.Unchecked(s.Now, checkAtOnce) })
+	return list, nil
+}
+
+// CheckDestination proposes what was seen of a wallet's token account.
+func (b *chainBooks) CheckDestination(ctx context.Context, d payout.Destination, seen payout.Existence) error {
+	return b.propose(ctx, &state.CheckDestination{Wallet: d.Wallet, Asset: d.Asset, Seen: seen})
+}
+
+func (b *chainBooks) propose(ctx context.Context, c state.Command) error {
+	raw, err := state.Encode("leader", "", c)
+	if err != nil {
+		return err
+	}
+	results, _, err := b.group.ProposeHere(ctx, []json.RawMessage{raw}...)
+	if err != nil {
+		return err
+	}
+	return state.ReadResult(results[0], nil)
+}
