@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	cardBeat  = 10 * time.Second // between two looks at what waits for the card company
-	cardQuiet = 2 * time.Minute  // after which a checkout is asked for that no webhook has spoken of
-	cardPage  = 20               // checkouts or refunds in one look
+	cardBeat  = 10 * time.Second // between two looks at refunds, and at checkouts that have no session yet
+	cardQuiet = 2 * time.Minute  // between two looks at all checkouts: webhooks are faster, but may be lost
+	cardSpan  = 25 * time.Hour   // how far back those go
+	cardPage  = 20               // refunds in one look
 )
 
 // cards is the line to the card company, with the files of its secrets: they are read at each webhook, so that they can be replaced.
@@ -47,6 +48,8 @@ type cardLoop struct {
 	books *chainBooks
 	cards *cards
 	log   *slog.Logger
+
+	swept time.Time // when all checkouts were looked at
 }
 
 func (l *cardLoop) run(ctx context.Context) {
@@ -69,18 +72,15 @@ func (l *cardLoop) step(ctx context.Context) {
 	var waiting []cardbook.Topup
 	var refunds []cardbook.Refund
 	l.books.group.Read(func(s *state.State) {
-		waiting = s.Cards.Waiting(s.Now.Add(-cardQuiet), cardPage)
+		waiting = s.Cards.Waiting(s.Now, cardPage)
 		refunds = s.Cards.PendingRefunds(cardPage)
 	})
 	for _, t := range waiting {
-		if t.Session == "" {
-			if time.Now().After(t.Expires) {
-				l.take(ctx, &state.OpenCardTopup{ID: t.ID})
-			}
-			continue
+		if t.Session == "" && time.Now().After(t.Expires) {
+			l.take(ctx, &state.OpenCardTopup{ID: t.ID})
 		}
-		l.fetched(ctx)(l.cards.Fetch(ctx, card.Object{Kind: card.KindSession, ID: t.Session}))
 	}
+	l.sweep(ctx)
 	for _, r := range refunds {
 		if r.Provider != "" {
 			l.fetched(ctx)(l.cards.Fetch(ctx, card.Object{Kind: card.KindRefund, ID: r.Provider}))
@@ -96,6 +96,23 @@ func (l *cardLoop) step(ctx context.Context) {
 	}
 }
 
+// sweep looks at all checkouts of the last day: it finds what lost webhooks would have told, and sessions whose making nobody saw.
+func (l *cardLoop) sweep(ctx context.Context) {
+	now := time.Now()
+	if now.Sub(l.swept) < cardQuiet {
+		return
+	}
+	l.swept = now
+	facts, err := l.cards.Sessions(ctx, now.Add(-cardSpan), now)
+	if err != nil {
+		l.log.Warn("asking the card company for its checkouts", "err", err)
+		return
+	}
+	for _, fact := range facts {
+		l.fetched(ctx)(fact, nil)
+	}
+}
+
 // fetched takes in what the card company answered.
 func (l *cardLoop) fetched(ctx context.Context) func(cardbook.Fact, error) {
 	return func(fact cardbook.Fact, err error) {
@@ -103,7 +120,11 @@ func (l *cardLoop) fetched(ctx context.Context) func(cardbook.Fact, error) {
 			l.log.Warn("asking the card company", "err", err)
 			return
 		}
-		l.take(ctx, &state.TakeCardFact{Fact: fact})
+		news := false
+		l.books.group.Read(func(s *state.State) { news = s.Cards.Changes(fact) })
+		if news {
+			l.take(ctx, &state.TakeCardFact{Fact: fact})
+		}
 	}
 }
 

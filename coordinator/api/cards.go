@@ -102,12 +102,15 @@ func (s *Server) postCardWebhook(c *gin.Context) (any, error) {
 		return nil, nil
 	}
 	fact, err := s.Cards.Fetch(c.Request.Context(), notice.Object)
+	if errors.Is(err, cardbook.ErrForeign) {
+		return nil, nil // another product's payment on the same account of the card company
+	}
 	if err != nil {
 		return nil, cardTrouble(err)
 	}
 	err = s.propose(c, "cards", "", &state.TakeCardFact{Fact: fact}, nil)
-	if e := raylink.AsError(err); err != nil && e.Code == raylink.CodeNotFound {
-		return nil, nil // another product's payment on the same account of the card company
+	if err != nil && raylink.AsError(err).Code == raylink.CodeNotFound {
+		return nil, nil // foreign as well
 	}
 	return nil, err
 }

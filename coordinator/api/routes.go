@@ -56,8 +56,19 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/clusters/:id/bill", s.answer(s.getBill))
 	r.GET("/v1/balance", s.answer(s.getBalance))
 	r.GET("/v1/journal", s.answer(s.getJournal))
+	s.moneyRoutes(r)
 
-	// Money in and out.
+	if s.Metrics != nil {
+		r.GET("/metrics", gin.WrapH(s.Metrics))
+	}
+	if s.Pages != nil {
+		s.Pages(r, s)
+	}
+	return r
+}
+
+// moneyRoutes are the ways of money in and out.
+func (s *Server) moneyRoutes(r *gin.Engine) {
 	r.PUT("/v1/clusters/:id/budget", s.answer(s.putBudget))
 	r.PUT("/v1/cap", s.answer(s.putCap))
 	r.GET("/v1/topups", s.answer(s.getTopups))
@@ -91,14 +102,6 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/signer/work", s.answer(s.getSignerWork))
 	r.POST("/v1/signer/attempts", s.answer(s.postSignerAttempt))
 	r.POST("/v1/cards/webhook", s.answer(s.postCardWebhook))
-
-	if s.Metrics != nil {
-		r.GET("/metrics", gin.WrapH(s.Metrics))
-	}
-	if s.Pages != nil {
-		s.Pages(r, s)
-	}
-	return r
 }
 
 func noRoute(c *gin.Context) error {

@@ -60,13 +60,8 @@ func (c *TakeCardFact) apply(s *State) (any, error) {
 	if err := s.move(moves); err != nil {
 		return nil, err
 	}
-	return nil, s.standing(raylink.AccountID(accountOfFact(s, c.Fact)))
-}
-
-// accountOfFact is whose top-up a fact is about; empty where it is nobody's.
-func accountOfFact(s *State, f cardbook.Fact) string {
-	t, _ := s.Cards.Topup(f.Topup)
-	return t.Account
+	account, _ := s.Cards.AccountOf(c.Fact)
+	return nil, s.standing(raylink.AccountID(account))
 }
 
 // standing freezes what an account earned by cards while one of its own card payments is in dispute, and unfreezes it.

@@ -33,29 +33,11 @@ type May struct{ Path, Why string }
 // Floors is the house's table: every package has a line here.
 func Floors() []Row {
 	const (
-		words   = "the words that every package speaks"
-		entries = "what it decides is posted as entries"
 		books   = "what stands in the books is shown as it stands"
-		port    = "implements or tests this port"
 		kuberay = "the manifests are KubeRay's own types"
 		quote   = "Kubernetes' notation of quantities in manifests"
 	)
-	return []Row{
-		{"billing/money", Floor0, nil},
-
-		{"billing/ledger", Floor1, nil},
-		{"billing/meter", Floor1, nil},
-		{"billing/exchange", Floor1, []May{{"billing/ledger", entries}, {"billing/price", "a snapshot's price"}}},
-		{"billing/price", Floor1, nil},
-		{"billing/wallet", Floor1, []May{{"raylink", words}}},
-		{"billing/deposit", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}, {"billing/wallet", "addresses and who has proven them"}}},
-		{"billing/payout", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}}},
-		{"billing/lot", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}}},
-		{"billing/cardbook", Floor1, []May{{"billing/ledger", entries}}},
-		{"billing/solanapay", Floor1, nil},
-		{"billing/export", Floor1, []May{{"billing/ledger", "writes out its entries"}}},
-		{"billing/invoice", Floor1, []May{{"billing/ledger", "is made from the journal"}, {"billing/meter", "computes each minute anew"}, {"billing/exchange", "speaks of purses"}}},
-		{"billing/verify", Floor1, []May{{"billing/ledger", "reads the journal's form"}, {"billing/meter", "computes each minute anew"}, {"billing/exchange", "derives its postings anew"}}},
+	return append(billing(), []Row{
 		{"raylink", Floor1, nil},
 		{"raylink/wire", Floor1, []May{{"raylink", words}, {"raylink/overlay", "assignments carry a mesh"}, {"billing/deposit", books}, {"billing/payout", books}, {"billing/price", books}}},
 		{"raylink/manifest", Floor1, []May{{"raylink", words}, {"github.com/ray-project/kuberay", kuberay}, {"k8s.io/api", kuberay},
@@ -76,27 +58,12 @@ func Floors() []Row {
 		{"coordinator/consensus", Floor3a, nil},
 		{"coordinator/consensus/pipenet", Floor3a, nil},
 		{"coordinator/authority", Floor3a, nil},
-		{"billing/settle/chain", Floor3a, nil},
-		{"billing/settle/chain/fake", Floor3a, []May{{"billing/settle/chain", port}}},
-		{"billing/settle/chain/solana", Floor3a, []May{{"billing/settle/chain", port}}},
-		{"billing/settle/chain/chaintest", Floor3a, []May{{"billing/settle/chain", port}}},
-		{"billing/settle/localchain", Floor3b, nil},
-		{"billing/card", Floor3a, nil},
-		{"billing/card/cardfake", Floor3a, []May{{"billing/card", "the names that the provider gives things"}}},
-		{"billing/solanapay/qr", Floor3a, nil},
-		{"billing/invoice/pdf", Floor3a, nil},
-		{"billing/price/feed", Floor3a, nil},
-		{"billing/price/pyth", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
-		{"billing/price/jupiter", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
-		{"billing/price/administered", Floor3a, []May{{"billing/price/feed", "reads its key file as it reads secrets"}}},
 		{"supplier/device", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
-		{"billing/settle", Floor3b, nil},
-		{"billing/settle/signer", Floor3b, []May{{"billing/settle", "shares the rule of when a transaction is dead"}}},
 		{"coordinator/api", Floor3b, nil},
 		{"coordinator/dashboard", Floor3b, nil},
 		{"coordinator/dashboard/browser", Floor3a, nil},
@@ -117,6 +84,47 @@ func Floors() []Row {
 		{"raylink/devnet", Floor5, nil},
 		{"raylink/testbed", Floor5, nil},
 		{"raylink/house", Floor5, nil},
+	}...)
+}
+
+const (
+	words = "the words that every package speaks"
+	port  = "implements or tests this port"
+)
+
+// billing are the rows of what knows money, and nothing of clusters.
+func billing() []Row {
+	const entries = "what it decides is posted as entries"
+	return []Row{
+		{"billing/money", Floor0, nil},
+		{"billing/ledger", Floor1, nil},
+		{"billing/meter", Floor1, nil},
+		{"billing/exchange", Floor1, []May{{"billing/ledger", entries}, {"billing/price", "a snapshot's price"}}},
+		{"billing/price", Floor1, nil},
+		{"billing/wallet", Floor1, []May{{"raylink", words}}},
+		{"billing/deposit", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}, {"billing/wallet", "addresses and who has proven them"}}},
+		{"billing/payout", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}}},
+		{"billing/lot", Floor1, []May{{"raylink", words}, {"billing/ledger", entries}}},
+		{"billing/cardbook", Floor1, []May{{"billing/ledger", entries}}},
+		{"billing/solanapay", Floor1, nil},
+		{"billing/export", Floor1, []May{{"billing/ledger", "writes out its entries"}}},
+		{"billing/invoice", Floor1, []May{{"billing/ledger", "is made from the journal"}, {"billing/meter", "computes each minute anew"}, {"billing/exchange", "speaks of purses"}}},
+		{"billing/verify", Floor1, []May{{"billing/ledger", "reads the journal's form"}, {"billing/meter", "computes each minute anew"}, {"billing/exchange", "derives its postings anew"}}},
+		{"billing/settle/chain", Floor3a, nil},
+		{"billing/settle/chain/fake", Floor3a, []May{{"billing/settle/chain", port}}},
+		{"billing/settle/chain/solana", Floor3a, []May{{"billing/settle/chain", port}}},
+		{"billing/settle/chain/chaintest", Floor3a, []May{{"billing/settle/chain", port}}},
+		{"billing/settle/localchain", Floor3b, nil},
+		{"billing/card", Floor3a, nil},
+		{"billing/card/cardfake", Floor3a, []May{{"billing/card", "the names that the provider gives things"}}},
+		{"billing/solanapay/qr", Floor3a, nil},
+		{"billing/invoice/pdf", Floor3a, nil},
+		{"billing/price/feed", Floor3a, nil},
+		{"billing/price/pyth", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
+		{"billing/price/jupiter", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
+		{"billing/price/administered", Floor3a, []May{{"billing/price/feed", "reads its key file as it reads secrets"}}},
+		{"billing/settle", Floor3b, nil},
+		{"billing/settle/signer", Floor3b, []May{{"billing/settle", "shares the rule of when a transaction is dead"}}},
 	}
 }
 
