@@ -28,6 +28,12 @@ type Config struct {
 	Trailing      int           `flag:"trailing-entries" default:"10240" help:"log entries that are kept behind a snapshot for coordinators that were away shortly"`
 	Heartbeat     time.Duration `flag:"heartbeat" default:"1s" help:"silence of the leader after which another one is elected; above the disk's worst stall"`
 	Solana        string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between (big sums need two that agree); one with a key in it belongs into the file of settings"`
+	PythFeed      string        `flag:"pyth-feed" help:"id of IO's price feed at Pyth; empty: it is not asked"`
+	PythURL       string        `flag:"pyth-url" default:"https://hermes.pyth.network" help:"address of Pyth's Hermes"`
+	PythKey       string        `flag:"pyth-key-file" help:"file (0600) with its API key, if it wants one"`
+	JupiterMint   string        `flag:"jupiter-mint" help:"IO's mint, as Jupiter's prices name it; empty: it is not asked"`
+	JupiterURL    string        `flag:"jupiter-url" default:"https://api.jup.ag" help:"address of Jupiter's API"`
+	JupiterKey    string        `flag:"jupiter-key-file" help:"file (0600) with its API key, if there is one"`
 	StripeKey     string        `flag:"stripe-key-file" help:"file (0600) with the card company's secret key; no cards without it"`
 	StripeSecrets string        `flag:"stripe-webhook-file" help:"file (0600) with the signing secrets of its webhooks, one a line"`
 	StripeURL     string        `flag:"stripe-url" help:"another address of the card company's API, for tests"`

@@ -142,6 +142,10 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 		s.Cards = line
 		n.log.Info("cards are taken", "line", line.String())
 	}
+	sources, err := n.cfg.sources()
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", n.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for the API on %s: %w", n.cfg.Listen, err)
@@ -159,6 +163,8 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 		n.raft.Lead(ctx, func(term context.Context) {
 			var both sync.WaitGroup
 			both.Go(func() { chain.run(term) })
+			both.Go(func() { prices(term, &chainBooks{chain}, sources, n.log) })
+			both.Go(func() { checkpoints(term, &chainBooks{chain}, auth, n.log) })
 			both.Go(func() { (&cardLoop{books: &chainBooks{chain}, cards: line, log: n.log}).run(term) })
 			loop.Run(term)
 			both.Wait()

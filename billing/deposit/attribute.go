@@ -193,7 +193,7 @@ func (b *Book) settle(d *Deposit) {
 // Waiting are the deposits in suspense, oldest first, at most limit.
 func (b *Book) Waiting(limit int) []Deposit {
 	var list []Deposit
-	for _, key := range b.Suspense[:min(limit, len(b.Suspense))] {
+	for _, key := range b.Suspense[:max(0, min(limit, len(b.Suspense)))] {
 		list = append(list, *b.Deposits[key])
 	}
 	return list

@@ -184,9 +184,9 @@ func TestTwoTabsAreBothCredited(t *testing.T) {
 
 func TestOrderAndRewind(t *testing.T) {
 	d := newDesk(t)
-	paid := func(o *Observation) { o.Senders = []string{"wallet-a"} }
-	first := d.seen(paid)
-	second := d.seen(paid)
+	d.topup(nil)
+	first := d.seen(func(o *Observation) { o.Memo = "top-1" })
+	second := d.seen(nil) // into suspense
 	second.After = first.Signature
 	if err := d.observe(second); err == nil {
 		t.Fatal("the second was taken in before the first")
@@ -207,8 +207,11 @@ func TestOrderAndRewind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if d.ledger.Balance("tenant:acc-a", money.USDC) != 100_000_000 || d.book.Cursors[usdc().Account].Signature != second.Signature {
+	if d.ledger.Balance("tenant:acc-t", money.USDC) != 50_000_000 || d.ledger.Balance("suspense", money.USDC) != 50_000_000 || d.book.Cursors[usdc().Account].Signature != second.Signature {
 		t.Errorf("balances %v, cursors %v", d.ledger.Accounts(), d.book.Cursors)
+	}
+	if d.book.Topups["top-1"].Received != 50_000_000 || len(d.book.Suspense) != 1 {
+		t.Errorf("counted twice: %+v, %v", d.book.Topups["top-1"], d.book.Suspense)
 	}
 }
 

@@ -119,5 +119,5 @@ func (b *Book) Unchecked(now time.Time, limit int) []Destination {
 		return cmp.Or(seenAt(x).Compare(seenAt(y)), cmp.Compare(x.Wallet, y.Wallet), cmp.Compare(x.Asset, y.Asset))
 	})
 	list = slices.Compact(list)
-	return list[:min(limit, len(list))]
+	return list[:max(0, min(limit, len(list)))]
 }

@@ -17,6 +17,7 @@ func (v *verifier) rules(entry ledger.Entry) {
 		return
 	}
 	v.spentHold(entry)
+	v.root(entry)
 	if len(entry.Postings) == 0 {
 		return
 	}
@@ -144,5 +145,33 @@ func (v *verifier) price(seq uint64, price money.Price, id uint64) {
 		v.problem(seq, "price number %d is %v, but was %v before", id, price, v.priced)
 	default:
 		v.priceID, v.priced = id, price
+	}
+}
+
+// root judges a checkpoint: it is of one of the ledger.RootLag entries before it, and signed by the key of the group. An anchor is of such a checkpoint.
+func (v *verifier) root(entry ledger.Entry) {
+	switch entry.Kind {
+	case ledger.KindCheckpoint:
+		var root ledger.Root
+		if err := readStrict(entry.Note, &root); err != nil {
+			v.problem(entry.Seq, "note of a checkpoint: %v", err)
+			return
+		}
+		if !root.Signed() || (v.header.GroupKey != nil && !v.header.GroupKey.Equal(root.Key)) {
+			v.problem(entry.Seq, "checkpoint of entry %d: not signed by the group", root.Seq)
+		}
+		if hash, ok := v.recent[root.Seq]; !ok || hash != root.Hash {
+			v.problem(entry.Seq, "checkpoint of entry %d: hash %.64s is not that entry's", root.Seq, root.Hash)
+		}
+		v.roots[root.Seq] = root.Hash
+	case ledger.KindAnchor:
+		var anchor ledger.Anchor
+		if err := readStrict(entry.Note, &anchor); err != nil {
+			v.problem(entry.Seq, "note of an anchor: %v", err)
+			return
+		}
+		if v.roots[anchor.Seq] == "" || v.roots[anchor.Seq] != anchor.Hash {
+			v.problem(entry.Seq, "anchor of entry %d: no checkpoint before it says so", anchor.Seq)
+		}
 	}
 }

@@ -91,10 +91,13 @@ type verifier struct {
 	flights  map[string]string // of payouts: the account that each was reserved from
 	priceID  uint64            // the highest number of a price so far,
 	priced   money.Price       // and the price
+	recent   map[uint64]string // hashes of the last ledger.RootLag entries, by number
+	roots    map[uint64]string // hashes of checkpoints, by number
 }
 
 func newVerifier() *verifier {
-	return &verifier{names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}, kinds: kinds(), flights: map[string]string{}}
+	return &verifier{names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}, kinds: kinds(), flights: map[string]string{},
+		recent: map[uint64]string{}, roots: map[uint64]string{}}
 }
 
 func (v *verifier) problem(seq uint64, format string, args ...any) {
@@ -133,6 +136,8 @@ func (v *verifier) entry(line []byte) {
 	}
 	v.rules(entry)
 	v.post(entry)
+	v.recent[entry.Seq] = entry.Hash
+	delete(v.recent, entry.Seq-min(entry.Seq, ledger.RootLag))
 }
 
 // post applies the postings to the balances; v.rules has seen the balances before.

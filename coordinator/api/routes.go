@@ -101,6 +101,7 @@ func (s *Server) moneyRoutes(r *gin.Engine) {
 	// A signer, by its access token; the card company, by its signature.
 	r.GET("/v1/signer/work", s.answer(s.getSignerWork))
 	r.POST("/v1/signer/attempts", s.answer(s.postSignerAttempt))
+	r.POST("/v1/signer/anchors", s.answer(s.postSignerAnchor))
 	r.POST("/v1/cards/webhook", s.answer(s.postCardWebhook))
 }
 

@@ -136,6 +136,7 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"POST /v1/accounts/:id/pardon": {{"/v1/accounts/" + string(acc("ada")) + "/pardon", struct{}{}, users(403, 403, 403, 404)}},
 		"GET /v1/signer/work":          {{"", nil, users(403, 403, 403, 403)}},
 		"POST /v1/signer/attempts":     {{"", payout.Attempted{Batch: "pb-1"}, users(403, 403, 403, 403)}},
+		"POST /v1/signer/anchors":        {{"", wire.AnchorRequest{Seq: 1}, users(403, 403, 403, 403)}},
 		"POST /v1/cards/webhook":       {{"", struct{}{}, everybody(422)}},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"raylink/billing/deposit"
+	"raylink/billing/ledger"
 	"raylink/billing/money"
 	"raylink/billing/payout"
 	"raylink/billing/price"
@@ -212,8 +213,22 @@ func (s *Server) getSignerWork(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	v := wire.SignerWork{Work: []payout.Work{}}
-	s.Group.Read(func(st *state.State) { v.Work = append(v.Work, st.Payouts.Work()...) })
+	s.Group.Read(func(st *state.State) {
+		v.Work = append(v.Work, st.Payouts.Work()...)
+		if point := st.Unanchored(); point != nil {
+			v.Anchor = &wire.Anchor{Seq: point.Seq, Memo: ledger.RootMemo(point.Seq, point.Hash)}
+		}
+	})
 	return v, nil
+}
+
+func (s *Server) postSignerAnchor(c *gin.Context) (any, error) {
+	var r wire.AnchorRequest
+	who, _, err := s.asked(c, &r, raylink.RoleSigner)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.propose(c, who.by(), "", &state.RecordAnchor{Seq: r.Seq, Signature: r.Signature}, nil)
 }
 
 func (s *Server) postSignerAttempt(c *gin.Context) (any, error) {

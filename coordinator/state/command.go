@@ -167,5 +167,6 @@ func kinds() []Command {
 		&SetSettlement{}, &SetPayoutPolicy{}, &RequestPayout{}, &RunPayouts{}, &CheckDestination{}, &HaltPayouts{}, &ChangePayout{},
 		&MakeBatch{}, &RecordAttempt{}, &RecordOutcome{}, &ReleaseLot{}, &SetBuyback{}, &ProposeBuyback{}, &RecordSwap{}, &BurnBought{},
 		&RequestCardTopup{}, &OpenCardTopup{}, &TakeCardFact{}, &RefundCard{}, &RefuseCardRefund{}, &PardonCard{},
+		&RecordCheckpoint{}, &RecordAnchor{},
 	}
 }

@@ -103,7 +103,7 @@ func fill(v reflect.Value, name string) {
 		v.SetString(name)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
-	case reflect.Uint64:
+	case reflect.Uint64, reflect.Uint8:
 		v.SetUint(7)
 	case reflect.Bool:
 		v.SetBool(true)

@@ -53,7 +53,8 @@ type State struct {
 	PayEvery      time.Duration // how often suppliers are paid
 	PaidRunAt     time.Time     // when they were looked at last
 	BuybackPolicy BuybackPolicy
-	Buybacks      []*Buyback // oldest first
+	Buybacks      []*Buyback    // oldest first
+	Checkpoints   []*Checkpoint // of the journal, oldest first
 
 	byHash    map[string]raylink.TokenID                     // derived: access tokens by their hash
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources

@@ -165,6 +165,11 @@ func (c *Client) SignerWork(ctx context.Context) (wire.SignerWork, error) {
 	return get[wire.SignerWork](ctx, c, at("signer", "work"), nil)
 }
 
+// RecordAnchor tells which finalized transaction carries a checkpoint's memo.
+func (c *Client) RecordAnchor(ctx context.Context, r wire.AnchorRequest) error {
+	return c.do(ctx, call{method: http.MethodPost, path: at("signer", "anchors"), in: r, key: newKey()})
+}
+
 // RecordAttempt tells of a signed transaction before anybody may send it. The same once more is no error.
 func (c *Client) RecordAttempt(ctx context.Context, a payout.Attempted) error {
 	return c.do(ctx, call{method: http.MethodPost, path: at("signer", "attempts"), in: a, key: newKey()})

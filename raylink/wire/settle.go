@@ -194,5 +194,18 @@ type Buyback struct {
 
 // SignerWork is what a signer is asked to sign: GET /v1/signer/work.
 type SignerWork struct {
-	Work []payout.Work `json:"work"`
+	Work   []payout.Work `json:"work"`
+	Anchor *Anchor       `json:"anchor,omitempty"`
+}
+
+// Anchor is a checkpoint's memo that is to be put on the chain.
+type Anchor struct {
+	Seq  uint64 `json:"seq"`
+	Memo string `json:"memo"`
+}
+
+// AnchorRequest tells which finalized transaction carries a checkpoint's memo: POST /v1/signer/anchors.
+type AnchorRequest struct {
+	Seq       uint64 `json:"seq"`
+	Signature string `json:"signature"`
 }

@@ -4,6 +4,7 @@ ends."""
 import argparse
 import base64
 import json
+import signal
 import struct
 import sys
 import threading
@@ -301,6 +302,7 @@ def main():
     args.add_argument("--finality", type=int, default=32, help="slots until a transaction is finalized")
     args.add_argument("--slot-ms", type=int, default=0, help="milliseconds between slots; 0: only local_tick moves the chain")
     args = args.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches this process too; its owner decides when it ends
     chain = Chain(args.finality)
     server = Server(chain)
     stop = threading.Event()

@@ -16,9 +16,11 @@ import (
 // maxKeyFile bounds what is read of a key file: 64 numbers and their commas are less than 400 bytes.
 const maxKeyFile = 4096
 
-// Key is a wallet's key. It can sign, and tells its address; it cannot be printed, logged or written as JSON.
+// Key is a wallet's key. It can sign, and tells its address; it cannot be printed, logged or written as JSON: the secret is held by a closure, which
+// no printing of a structure around it looks into.
 type Key struct {
-	private ed25519.PrivateKey
+	address chain.Address
+	sign    func(message []byte) []byte
 }
 
 // ReadKey reads a key from a file in solana-keygen's form: a JSON array of 64 numbers, the seed and the public key. The file must be a regular one of which others
@@ -55,21 +57,17 @@ func ReadKey(path string) (Key, error) {
 	if !private.Equal(ed25519.PrivateKey(raw)) {
 		return Key{}, errors.New("the two halves of the signer's key do not belong together")
 	}
-	return Key{private: private}, nil
+	return Key{
+		address: chain.Address(wallet.Encode(private.Public().(ed25519.PublicKey))),
+		sign:    func(message []byte) []byte { return ed25519.Sign(private, message) },
+	}, nil
 }
 
 // Address is the key's wallet.
-func (k Key) Address() chain.Address {
-	if k.private == nil {
-		return ""
-	}
-	return chain.Address(wallet.Encode(k.private.Public().(ed25519.PublicKey)))
-}
-
-func (k Key) sign(message []byte) []byte { return ed25519.Sign(k.private, message) }
+func (k Key) Address() chain.Address { return k.address }
 
 // String is the address, so that no format prints the key.
-func (k Key) String() string { return "key of " + string(k.Address()) }
+func (k Key) String() string { return "key of " + string(k.address) }
 
 // GoString is String.
 func (k Key) GoString() string { return k.String() }

@@ -47,6 +47,7 @@ type Signer struct {
 	config  Config
 	journal *journal
 	dead    map[string]bool // signatures known to be dead
+	anchor  *anchor         // the memo on its way
 }
 
 // Open opens the journal. Close ends it.

@@ -137,7 +137,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		message, err := b.Message(batch, hash)
-		if err != nil || b.UnitPrice == 0 && string(message) != string(raw[65:]) && len(message) != len(raw)-65 {
+		if err != nil || len(message) != len(raw)-65 { // the price alone may differ
 			t.Fatalf("read %+v of other bytes: %v", batch, err)
 		}
 	})
