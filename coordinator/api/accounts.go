@@ -82,7 +82,8 @@ func balanceView(st *state.State, a *state.Account) wire.Balance {
 	v := wire.Balance{Account: a.ID, Name: a.Name}
 	free, aside := map[money.Asset]int64{}, map[money.Asset]int64{}
 	for _, p := range exchange.Purses() {
-		one := wire.Purse{Purse: string(p), Free: st.Free(a.ID, p), Held: money.Amount{Minor: held[p], Asset: p.Asset()}}
+		one := wire.Purse{Purse: string(p), Free: st.Free(a.ID, p), Held: money.Amount{Minor: held[p], Asset: p.Asset()},
+			RunsOutAt: st.PurseRunsOut(a.ID, p)}
 		free[p.Asset()] += one.Free.Minor
 		aside[p.Asset()] += one.Held.Minor
 		v.Purses = append(v.Purses, one)

@@ -56,6 +56,7 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/clusters/:id/bill", s.answer(s.getBill))
 	r.GET("/v1/balance", s.answer(s.getBalance))
 	r.GET("/v1/journal", s.answer(s.getJournal))
+	r.GET("/v1/invoice", s.answer(s.getInvoice))
 	s.moneyRoutes(r)
 
 	if s.Metrics != nil {

@@ -92,6 +92,13 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		"GET /v1/clusters/:id/bill": {{"/v1/clusters/" + string(cluster) + "/bill", nil, users(200, 404, 403, 200)}},
 		"GET /v1/balance":           {{"", nil, users(200, 200, 200, 200)}, {"/v1/balance?account=" + string(acc("ada")), nil, users(200, 403, 403, 200)}},
 		"GET /v1/journal":           {{"", nil, users(403, 403, 403, 200)}},
+		"GET /v1/invoice": {
+			{"", nil, users(200, 200, 403, 200)},
+			{"/v1/invoice?cluster=" + string(cluster), nil, users(200, 404, 403, 200)},
+			{"/v1/invoice?account=" + string(acc("ada")), nil, users(200, 403, 403, 200)},
+			{"/v1/invoice?from=yesterday", nil, users(400, 400, 403, 400)},
+			{"/v1/invoice?from=2026-11-02T00:00:00Z&to=2026-11-01T00:00:00Z", nil, users(400, 400, 403, 400)},
+		},
 	}
 	maps.Copy(rows, moneySurface(acc))
 	return rows
@@ -136,7 +143,7 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"POST /v1/accounts/:id/pardon": {{"/v1/accounts/" + string(acc("ada")) + "/pardon", struct{}{}, users(403, 403, 403, 404)}},
 		"GET /v1/signer/work":          {{"", nil, users(403, 403, 403, 403)}},
 		"POST /v1/signer/attempts":     {{"", payout.Attempted{Batch: "pb-1"}, users(403, 403, 403, 403)}},
-		"POST /v1/signer/anchors":        {{"", wire.AnchorRequest{Seq: 1}, users(403, 403, 403, 403)}},
+		"POST /v1/signer/anchors":      {{"", wire.AnchorRequest{Seq: 1}, users(403, 403, 403, 403)}},
 		"POST /v1/cards/webhook":       {{"", struct{}{}, everybody(422)}},
 	}
 }

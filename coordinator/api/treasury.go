@@ -1,7 +1,9 @@
 package api
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -64,12 +66,27 @@ func (s *Server) Treasury() wire.Treasury {
 		ignored := st.Deposits.Ignored
 		v.Ignored = append(v.Ignored, ignored[max(0, len(ignored)-shownPayouts):]...)
 		slices.Reverse(v.Ignored)
+		v.Alarms = alarms(st)
 		for _, b := range st.Buybacks {
 			v.Buybacks = append(v.Buybacks, buybackView(st, b))
 		}
 	})
 	slices.SortFunc(v.Halts, func(a, b wire.PayoutHalt) int { return a.At.Compare(b.At) })
 	return v
+}
+
+// alarms are transfers out of our token accounts that neither a payout nor a recorded swap explains.
+func alarms(st *state.State) []string {
+	var list []string
+	for _, d := range st.Deposits.Ignored {
+		signature, account, _ := strings.Cut(d.Key, "/")
+		if _, swap := st.Ledger.Find("swap", signature); d.Amount >= 0 || swap || st.Payouts.Ours(signature) {
+			continue
+		}
+		list = append(list, fmt.Sprintf("transaction %s took %v out of %s, and no payout or recorded swap explains it: record the swap, or halt payouts and look after the key",
+			signature, money.Amount{Minor: -d.Amount, Asset: d.Asset}, account))
+	}
+	return list
 }
 
 func buybackView(st *state.State, b *state.Buyback) wire.Buyback {

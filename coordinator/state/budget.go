@@ -1,6 +1,9 @@
 package state
 
 import (
+	"time"
+
+	"raylink/billing/exchange"
 	"raylink/billing/money"
 	"raylink/raylink"
 )
@@ -127,4 +130,39 @@ func (c *SetBudget) apply(s *State) (any, error) {
 		s.refill(cl)
 	}
 	return nil, nil
+}
+
+// farAway is a run-out time that nobody asks for: ten years.
+const farAway = 10 * 365 * 24 * 60
+
+// RunsOut predicts when a ready cluster's money, budget or the account's cap is used up if nothing is added; nil for one that costs nothing, or that
+// lasts for ten years.
+func (s *State) RunsOut(c *Cluster) *time.Time {
+	r := s.Runway(c)
+	if c.Phase != raylink.PhaseReady || !r.Costs || r.Minutes() > farAway {
+		return nil
+	}
+	at := s.Now.Add(time.Duration(r.Minutes()) * Minute)
+	return &at
+}
+
+// PurseRunsOut predicts when an account's purse is used up by all its ready clusters together; nil as above.
+func (s *State) PurseRunsOut(owner raylink.AccountID, p exchange.Purse) *time.Time {
+	var perMinute, have int64
+	for _, c := range s.Clusters {
+		if c.Owner == owner && purse(c.Purse) == p && c.Phase == raylink.PhaseReady {
+			_, minor := s.minuteOf(c)
+			perMinute += minor
+			have += s.Held(c).Minor
+		}
+	}
+	if perMinute <= 0 {
+		return nil
+	}
+	minutes := (have + s.Free(owner, p).Minor) / perMinute
+	if minutes > farAway {
+		return nil
+	}
+	at := s.Now.Add(time.Duration(minutes) * Minute)
+	return &at
 }

@@ -74,6 +74,9 @@ type Cluster struct {
 	CreatedAt  time.Time         `json:"created_at"`
 	ReadyAt    *time.Time        `json:"ready_at,omitempty"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
+	Pay        string            `json:"pay"`                   // the purse that it is paid from
+	Maximum    *money.Amount     `json:"maximum,omitempty"`     // in USD: its budget
+	RunsOutAt  *time.Time        `json:"runs_out_at,omitempty"` // when money, budget or cap is used up, if nothing is added
 }
 
 // StageTime says when a phase was entered.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strings"
+	"time"
 
 	"raylink/billing/money"
 )
@@ -47,4 +48,6 @@ type Purse struct {
 	Purse string       `json:"purse"`
 	Free  money.Amount `json:"free"`
 	Held  money.Amount `json:"held"`
+
+	RunsOutAt *time.Time `json:"runs_out_at,omitempty"` // if nothing is added and all that runs goes on
 }

@@ -138,6 +138,7 @@ type AssignRequest struct {
 
 // Treasury is all that an admin has to know of the money: GET /v1/treasury.
 type Treasury struct {
+	Alarms    []string          `json:"alarms,omitempty"` // what cannot be explained by the books: look at it at once
 	Chain     string            `json:"chain"`
 	Mints     deposit.Treasury  `json:"mints"`
 	Rules     deposit.Rules     `json:"rules"`

@@ -47,7 +47,8 @@ test)
 	;;
 bench)
 	prepare
-	go test -tags hashicorpmetrics -run '^$' -bench . -benchtime 1s ./...
+	# Those on the local chain with the real token programs are among them.
+	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" go test -tags hashicorpmetrics -run '^$' -bench . -benchtime 1s -timeout 30m ./...
 	RAYLINK_REAL=1 bin/raylink dev --bench
 	;;
 *) die "with.sh takes demo, dev, test or bench" ;;
