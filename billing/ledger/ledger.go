@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"raylink/billing/money"
@@ -159,6 +160,28 @@ func (l *Ledger) Accounts() []Account {
 	}
 	SortAccounts(list)
 	return list
+}
+
+// Under are the balances other than zero of the accounts whose names begin with the prefix, sorted. The cost is that of looking at
+// all accounts, and of sorting those.
+func (l *Ledger) Under(prefix string) []Account {
+	var list []Account
+	for place, balance := range l.balances {
+		if strings.HasPrefix(place.account, prefix) {
+			list = append(list, Account{place.account, money.Amount{Minor: balance, Asset: place.asset}})
+		}
+	}
+	SortAccounts(list)
+	return list
+}
+
+// Each gives every balance other than zero of an asset, in no order: what is made of them must not depend on it.
+func (l *Ledger) Each(asset money.Asset, see func(account string, minor int64)) {
+	for place, balance := range l.balances {
+		if place.asset == asset {
+			see(place.account, balance)
+		}
+	}
 }
 
 // SortAccounts brings accounts into the order of their names, then of their assets.

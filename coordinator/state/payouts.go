@@ -120,13 +120,10 @@ func (c *RunPayouts) apply(s *State) (any, error) {
 // earners are the accounts that have something payable, sorted.
 func (s *State) earners() []string {
 	var list []string
-	for _, a := range s.Ledger.Accounts() {
-		if ledger.IsSupplier(a.Name) && a.Balance.Sign() > 0 {
-			id, _ := ledger.EarnedBy(a.Name)
-			list = append(list, id)
-		}
+	for _, a := range s.Ledger.Under(ledger.Supplier("")) { // sorted by name
+		id, _ := ledger.EarnedBy(a.Name)
+		list = append(list, id)
 	}
-	slices.Sort(list)
 	return slices.Compact(list)
 }
 
@@ -259,11 +256,7 @@ func (p Position) Free() int64 {
 // Treasury is the position in one asset. The cost grows with the accounts of the ledger.
 func (s *State) Treasury(asset money.Asset) Position {
 	p := Position{Asset: asset}
-	for _, a := range s.Ledger.Accounts() {
-		if a.Balance.Asset == asset {
-			p.add(a.Name, a.Balance.Minor)
-		}
-	}
+	s.Ledger.Each(asset, p.add)
 	return p
 }
 

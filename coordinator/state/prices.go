@@ -109,12 +109,10 @@ func (c *ResumeEarnings) apply(s *State) (any, error) {
 // Paused are the suppliers, with the purses, whose earnings wait for a price.
 func (s *State) Paused() []ResumeEarnings {
 	var list []ResumeEarnings
-	for _, a := range s.Ledger.Accounts() {
-		supplier, earned := ledger.EarnedBy(a.Name)
-		for _, p := range exchange.Purses() {
-			if earned && a.Balance.Sign() > 0 && a.Name == ledger.SupplierPaused(string(p), supplier) {
-				list = append(list, ResumeEarnings{Supplier: raylink.AccountID(supplier), Purse: p})
-			}
+	for _, p := range exchange.Purses() {
+		for _, a := range s.Ledger.Under(ledger.SupplierPaused(string(p), "")) {
+			supplier, _ := ledger.EarnedBy(a.Name)
+			list = append(list, ResumeEarnings{Supplier: raylink.AccountID(supplier), Purse: p})
 		}
 	}
 	return list
