@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,12 +38,38 @@ func BenchmarkVerify(b *testing.B) {
 	file := export(b, header(), minutesOf(count))
 	b.SetBytes(int64(len(file)))
 	for b.Loop() {
-		report, err := Verify(bytes.NewReader(file))
+		report, err := VerifyWith(bytes.NewReader(file), shared)
 		if err != nil || !report.OK() || report.Entries != count+2 {
 			b.Fatal(err, report.Problems)
 		}
 	}
 	b.ReportMetric(float64(count*b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// shared gives each processor its part.
+func shared(n int, do func(i int)) {
+	var all sync.WaitGroup
+	for worker := range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for i := worker; i < n; i += runtime.GOMAXPROCS(0) {
+				do(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestSharedWork: with the signatures checked by several at once, the same is found.
+func TestSharedWork(t *testing.T) {
+	entries := minutesOf(60)
+	entries[7].Note = bytes.Replace(entries[7].Note, []byte(`"seconds":60`), []byte(`"seconds":59`), 1)
+	entries[40].Note = bytes.Replace(entries[40].Note, []byte(`"seconds":60`), []byte(`"seconds":59`), 1)
+	file := export(t, header(), entries)
+	one, err := Verify(bytes.NewReader(file))
+	many, errMany := VerifyWith(bytes.NewReader(file), shared)
+	if err != nil || errMany != nil || len(one.Problems) == 0 || fmt.Sprint(one) != fmt.Sprint(many) {
+		t.Errorf("%v %v\n%v\n%v", err, errMany, one.Problems, many.Problems)
+	}
 }
 
 // BenchmarkSignature is the part of it that the two signatures are.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"raylink/billing/ledger"
+	"raylink/billing/money"
 )
 
 // Format names the export's form; DESIGN.md describes it.
@@ -29,6 +30,17 @@ type Header struct {
 	GroupKey   ed25519.PublicKey            `json:"group_key,omitempty"` // of the exporting group
 	Machines   map[string]ed25519.PublicKey `json:"machines"`            // key of each machine by its id
 	Gateways   map[string]ed25519.PublicKey `json:"gateways"`            // key of each gateway by its id
+	Chain      string                       `json:"chain,omitempty"`     // that the tokens are on: mainnet, devnet, local
+	Treasury   []TokenAccount               `json:"treasury,omitempty"`  // where the exporting group holds tokens
+}
+
+// TokenAccount is where the group holds the tokens of one mint, for whoever compares the journal with the chain. Addresses are in base58.
+type TokenAccount struct {
+	Asset   money.Asset `json:"asset"`
+	Mint    string      `json:"mint"`
+	Program string      `json:"program"` // that owns mint and account
+	Account string      `json:"account"`
+	Wallet  string      `json:"wallet"` // that owns the account
 }
 
 // Checkpoint is the last line of an export: where the journal ended, vouched for by the group.

@@ -68,13 +68,44 @@ func (v *verifier) statement(seq uint64, who string, key ed25519.PublicKey, mess
 	if seconds < 0 || seconds > meter.SecondsPerMinute {
 		v.problem(seq, "%s claims %d seconds of a minute", who, seconds)
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(signature)
-	switch {
-	case key == nil:
+	if key == nil {
 		v.problem(seq, "%s signed, but the header has no key of it", who)
-	case err != nil || !fits(key, message, raw):
-		v.problem(seq, "statement of %s: signature does not fit", who)
+		return
 	}
+	v.pending = append(v.pending, signed{seq: seq, line: v.line, who: who, key: key, message: message, signature: signature})
+	if len(v.pending) >= signaturesAtOnce {
+		v.signatures()
+	}
+}
+
+// signaturesAtOnce is how many signatures are checked together: enough to share, little to keep.
+const signaturesAtOnce = 4096
+
+// signed is a statement whose signature is still to be checked.
+type signed struct {
+	seq       uint64
+	line      int
+	who       string
+	key       ed25519.PublicKey
+	message   []byte
+	signature string
+}
+
+// signatures checks those that are pending.
+func (v *verifier) signatures() {
+	bad := make([]bool, len(v.pending))
+	v.many(len(v.pending), func(i int) {
+		raw, err := base64.StdEncoding.Strict().DecodeString(v.pending[i].signature)
+		bad[i] = err != nil || !fits(v.pending[i].key, v.pending[i].message, raw)
+	})
+	line := v.line
+	for i, s := range v.pending {
+		if bad[i] {
+			v.line = s.line
+			v.problem(s.seq, "statement of %s: signature does not fit", s.who)
+		}
+	}
+	v.line, v.pending = line, v.pending[:0]
 }
 
 // charged checks rule, order and price of a charged minute.

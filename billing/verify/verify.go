@@ -5,6 +5,7 @@ package verify
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,19 @@ var ErrFormat = errors.New("not an exported journal (" + Format + ")")
 // prevents reading: the reader's own, or an ErrFormat. A report without problems is worth as much
 // as its Key: compare that with the group's key known from elsewhere.
 func Verify(r io.Reader) (Report, error) {
+	return VerifyWith(r, func(n int, do func(i int)) {
+		for i := range n {
+			do(i)
+		}
+	})
+}
+
+// Many does something for each of 0 to n-1, in any order or at the same time, and returns when all is done.
+type Many func(n int, do func(i int))
+
+// VerifyWith is Verify with the signatures checked by many, some thousand at a time: nearly all of the work, and the one part of it that several
+// processors can share.
+func VerifyWith(r io.Reader, many Many) (Report, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), MaxHeader+2)
 	if !lines.Scan() {
@@ -30,6 +44,7 @@ func Verify(r io.Reader) (Report, error) {
 	}
 	header := bytes.Clone(lines.Bytes())
 	v := newVerifier()
+	v.many = many
 	if err := readStrict(header, &v.header); err != nil {
 		return Report{}, fmt.Errorf("%w: header: %w", ErrFormat, err)
 	}
@@ -53,6 +68,7 @@ func Verify(r io.Reader) (Report, error) {
 	if err := lines.Err(); err != nil {
 		return Report{}, ended(lines, v.line+1)
 	}
+	v.signatures()
 	v.checkpoint(header, kept)
 	return v.finish(), nil
 }
@@ -93,6 +109,8 @@ type verifier struct {
 	priced   money.Price       // and the price
 	recent   map[uint64]string // hashes of the last ledger.RootLag entries, by number
 	roots    map[uint64]string // hashes of checkpoints, by number
+	many     Many
+	pending  []signed // statements whose signatures are still to be checked
 }
 
 func newVerifier() *verifier {
@@ -185,6 +203,7 @@ func (v *verifier) checkpoint(header, line []byte) {
 
 // finish sums up.
 func (v *verifier) finish() Report {
+	slices.SortStableFunc(v.report.Problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	v.report.Seq, v.report.Hash = v.seq, v.hash
 	sums := map[money.Asset]int64{}
 	for place, balance := range v.balances {
