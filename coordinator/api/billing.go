@@ -135,6 +135,10 @@ func (s *Server) getJournal(c *gin.Context) (any, error) {
 		for id, g := range st.Gateways {
 			header.Gateways[string(id)], _ = identity.DecodeKey(g.PublicKey)
 		}
+		header.Chain = st.Chain
+		for _, m := range st.Deposits.Treasury {
+			header.Treasury = append(header.Treasury, verify.TokenAccount{Asset: m.Asset, Mint: m.Mint, Program: m.Program, Account: m.Account, Wallet: m.Wallet})
+		}
 		journal.upTo, _ = st.Ledger.Head()
 	})
 	journal.read = s.Group.Read

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"raylink/billing/money"
 	"raylink/coordinator/consensus"
 	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
@@ -19,6 +20,7 @@ const (
 	MethodGateway = "report.gateway"
 	MethodPlace   = "place"
 	MethodSeen    = "seen"
+	MethodChain   = "chain"
 )
 
 // Memory is what the leader's methods need of the reports.
@@ -32,6 +34,13 @@ type Memory interface {
 type Leader struct {
 	Group  Group
 	Memory Memory
+	Chain  func() Holdings // nil without a line to a chain
+}
+
+// Holdings are what a node of the chain said of our token accounts, and when. The leader looks now and then.
+type Holdings struct {
+	Amounts map[money.Asset]int64 `json:"amounts,omitempty"` // minor units
+	At      time.Time             `json:"at"`
 }
 
 // Placement is the leader's answer to where a cluster's nodes would go.
@@ -47,6 +56,12 @@ type SeenAnswer struct {
 
 // Register names every method with its answer.
 func (l *Leader) Register(handle func(method string, answer consensus.Handler)) {
+	handle(MethodChain, func(context.Context, []byte) ([]byte, error) {
+		if l.Chain == nil {
+			return json.Marshal(Holdings{})
+		}
+		return json.Marshal(l.Chain())
+	})
 	handle(MethodAgent, func(_ context.Context, body []byte) ([]byte, error) {
 		var w AgentWord
 		if err := json.Unmarshal(body, &w); err != nil {

@@ -101,6 +101,7 @@ type rig struct {
 	group    *fake
 	auth     *authority.Authority
 	memory   *reconcile.Memory
+	server   *Server
 	handler  http.Handler
 	url      string
 	fixture  []byte // the state to begin with
@@ -141,7 +142,8 @@ func newRig(t *testing.T) *rig {
 	(&Leader{Group: r.group, Memory: r.memory}).Register(func(method string, h consensus.Handler) { r.group.calls[method] = h })
 	log := slog.New(slog.DiscardHandler)
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	r.handler = (&Server{ID: "a", Version: "test", Group: r.group, Roster: r.group, Authority: auth, Log: log, Metrics: metrics}).Handler()
+	r.server = &Server{ID: "a", Version: "test", Group: r.group, Roster: r.group, Authority: auth, Log: log, Metrics: metrics}
+	r.handler = r.server.Handler()
 	server := httptest.NewUnstartedServer(r.handler)
 	keeper := auth.ServerCertificate("a", "127.0.0.1")
 	server.TLS = auth.ServerTLS(keeper)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,18 +32,35 @@ func (s *Server) admins(c *gin.Context, into any, make func(by string) (state.Co
 	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
 		return nil, err
 	}
-	return s.Treasury(), nil
+	return s.Treasury(c.Request.Context()), nil
 }
 
 func (s *Server) getTreasury(c *gin.Context) (any, error) {
 	if _, err := s.user(c, raylink.RoleAdmin); err != nil {
 		return nil, err
 	}
-	return s.Treasury(), nil
+	return s.Treasury(c.Request.Context()), nil
 }
 
-// Treasury is the admin's one page of money.
-func (s *Server) Treasury() wire.Treasury {
+// Treasury is the admin's one page of money. What a node says of our token accounts is the leader's word, if it has one in time.
+func (s *Server) Treasury(ctx context.Context) wire.Treasury {
+	v := s.books()
+	ctx, cancel := context.WithTimeout(ctx, seenLimit)
+	defer cancel()
+	var seen Holdings
+	if err := s.leader(ctx, MethodChain, nil, &seen); err != nil {
+		return v
+	}
+	for i, p := range v.Positions {
+		if minor, ok := seen.Amounts[p.Asset]; ok {
+			v.Positions[i].OnChain = &money.Amount{Minor: minor, Asset: p.Asset}
+		}
+	}
+	return v
+}
+
+// books are the books' part of the treasury's page.
+func (s *Server) books() wire.Treasury {
 	v := wire.Treasury{Awaiting: []payout.Payout{}, Blocked: []payout.Payout{}, InFlight: []payout.Batch{}, Suspense: []deposit.Deposit{}, Ignored: []deposit.Deposit{}}
 	s.Group.Read(func(st *state.State) {
 		v.Chain, v.Mints, v.Rules, v.Policy = st.Chain, slices.Clone(st.Deposits.Treasury), st.Deposits.Rules, st.Payouts.Policy
