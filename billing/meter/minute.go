@@ -19,8 +19,9 @@ const (
 
 // The reasons of waived minutes other than those that Verdict words.
 const (
-	ReasonNoEvidence = "no evidence"   // one side or both kept silent until the deadline
-	ReasonUnfunded   = "hold is spent" // used, but the cluster's hold could not pay; the supplier bears it
+	ReasonNoEvidence = "no evidence"     // one side or both kept silent until the deadline
+	ReasonBudget     = "budget is spent" // used, but it would cost more than its cluster may; the supplier bears it
+	ReasonUnfunded   = "hold is spent"   // used, but the cluster's hold could not pay; the supplier bears it
 )
 
 // Evidence is what the machine's agent says of a minute, signed by the machine.
@@ -61,6 +62,7 @@ type MinuteNote struct {
 	Price                  money.Price `json:"price,omitempty"`                     // of IO, believed or last believed; absent where there is none
 	PriceID                uint64      `json:"price_id,omitempty"`                  // of the snapshot that the price is from
 	PriceHalt              string      `json:"price_halt,omitempty"`                // reason code, if no price could be believed
+	Budget                 int64       `json:"budget,omitempty"`                    // micro-USD, fees included: the most that the cluster may ever cost; absent without a limit
 }
 
 // Ref is the ref of the journal entry that settles the minute.

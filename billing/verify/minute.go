@@ -127,6 +127,9 @@ func (v *verifier) charged(entry ledger.Entry, note meter.MinuteNote, known *lea
 			known.supplier = supplier
 		}
 	}
+	if v.spent[note.Cluster] += m.Use + m.Fee; note.Budget < 0 || (note.Budget > 0 && v.spent[note.Cluster] > note.Budget) {
+		v.problem(entry.Seq, "cluster %s has cost %v, more than its budget of %v", note.Cluster, money.MicroUSD(v.spent[note.Cluster]), money.MicroUSD(note.Budget))
+	}
 	m.Supplier = known.supplier
 	want, err := postingsOf(note, m)
 	if err != nil || !slices.Equal(want, entry.Postings) {
@@ -220,6 +223,7 @@ func (v *verifier) waived(entry ledger.Entry, note meter.MinuteNote, known *leas
 		v.purse(entry.Seq, note, known)
 	}
 	switch {
+	case charge && note.Reason == meter.ReasonBudget && v.overBudget(note, *known):
 	case charge && (note.Reason != meter.ReasonUnfunded || !v.unfunded(note, *known)):
 		v.problem(entry.Seq, "waived (%.100q), though proven and paid for", note.Reason)
 	case !charge && note.Reason != reason:
@@ -228,6 +232,12 @@ func (v *verifier) waived(entry ledger.Entry, note meter.MinuteNote, known *leas
 	if err := known.meter.Waive(note.Ordinal); err != nil {
 		v.problem(entry.Seq, "lease %s: %v", note.Lease, err)
 	}
+}
+
+// overBudget says whether the minute really would have cost the cluster more than it may.
+func (v *verifier) overBudget(note meter.MinuteNote, known lease) bool {
+	m, err := minuteOf(note, &known.meter)
+	return err == nil && note.Budget > 0 && v.spent[note.Cluster]+m.Use+m.Fee > note.Budget
 }
 
 // unfunded says whether the cluster's hold really could not pay the minute in the purse's asset.

@@ -109,13 +109,14 @@ type verifier struct {
 	priced   money.Price       // and the price
 	recent   map[uint64]string // hashes of the last ledger.RootLag entries, by number
 	roots    map[uint64]string // hashes of checkpoints, by number
+	spent    map[string]int64  // micro-USD with fees, by cluster
 	many     Many
 	pending  []signed // statements whose signatures are still to be checked
 }
 
 func newVerifier() *verifier {
 	return &verifier{names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}, kinds: kinds(), flights: map[string]string{},
-		recent: map[uint64]string{}, roots: map[uint64]string{}}
+		recent: map[uint64]string{}, roots: map[uint64]string{}, spent: map[string]int64{}}
 }
 
 func (v *verifier) problem(seq uint64, format string, args ...any) {

@@ -88,9 +88,13 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 			return false, refusal(err)
 		}
 		paid := note
+		paid.Budget = c.Budget
 		moves, err := s.minuteMoves(l, c, &next, use, fee, &paid)
 		if err != nil {
 			return false, refusal(err)
+		}
+		if c.Budget > 0 && s.Spent(c)+use+fee > c.Budget {
+			return false, s.waive(l, ref, paid, meter.ReasonBudget)
 		}
 		_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, paid)
 		if errors.Is(err, ledger.ErrInsufficient) && s.refill(c) { // many minutes at once, after a time without a leader
@@ -107,16 +111,21 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 		}
 		note, reason = paid, meter.ReasonUnfunded
 	}
+	return false, s.waive(l, ref, note, reason)
+}
+
+// waive settles a minute at no cost.
+func (s *State) waive(l *Lease, ref string, note meter.MinuteNote, reason string) error {
 	note.Reason = reason
 	next := l.Meter
-	if err := next.Waive(m.Ordinal); err != nil {
-		return false, refusal(err)
+	if err := next.Waive(note.Ordinal); err != nil {
+		return refusal(err)
 	}
 	if _, err := s.Ledger.Post(s.Now, meter.KindWaived, ref, nil, note); err != nil {
-		return false, refusal(err)
+		return refusal(err)
 	}
 	l.Meter = next
-	return false, nil
+	return nil
 }
 
 // minuteMoves are the postings of a minute: payer and supplier convert at one price, into the assets that they have chosen. The note says which.
