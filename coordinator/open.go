@@ -127,7 +127,8 @@ func (c *Config) authority(ctx context.Context) (*authority.Authority, error) {
 // serve opens the API and starts the loops.
 func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *authority.Keeper) error {
 	memory := reconcile.NewMemory()
-	(&api.Leader{Group: n.group, Memory: memory}).Register(n.raft.Handle)
+	chain := &treasury{group: n.group, nodes: n.cfg.nodes(), log: n.log}
+	(&api.Leader{Group: n.group, Memory: memory, Chain: chain.holdings, Check: chain.check}).Register(n.raft.Handle)
 	registry := n.cfg.registry
 	if registry == nil {
 		registry = prometheus.NewRegistry()
@@ -158,7 +159,6 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 		}
 	})
 	loop := &reconcile.Loop{Group: n.group, Memory: memory, Log: n.log}
-	chain := &treasury{group: n.group, nodes: n.cfg.nodes(), log: n.log}
 	n.tasks.Go(func() {
 		n.raft.Lead(ctx, func(term context.Context) {
 			var both sync.WaitGroup

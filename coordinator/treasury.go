@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"raylink/billing/deposit"
@@ -14,13 +15,16 @@ import (
 	"raylink/billing/settle"
 	"raylink/billing/settle/chain"
 	"raylink/billing/settle/chain/solana"
+	"raylink/coordinator/api"
 	"raylink/coordinator/state"
+	"raylink/raylink"
 )
 
 const (
-	chainBeat   = time.Second // between two looks at the chain
-	chainMargin = 32          // blocks beyond an attempt's last valid height: nodes behind one address may differ
-	checkAtOnce = 50          // destinations that one look checks
+	chainBeat    = time.Second     // between two looks at the chain
+	chainMargin  = 32              // blocks beyond an attempt's last valid height: nodes behind one address may differ
+	checkAtOnce  = 50              // destinations that one look checks
+	holdingsBeat = 5 * time.Second // between two readings of our token accounts
 )
 
 // treasury runs the loops between books and chain, on the leader. Two leaders at once are harmless: what they propose is done once.
@@ -28,6 +32,39 @@ type treasury struct {
 	group *group
 	nodes []string // URLs of Solana nodes; they may hold a provider's key and are never logged
 	log   *slog.Logger
+
+	mu   sync.Mutex
+	seen api.Holdings // what the chain said of our token accounts
+	look *chainLoops  // those of the current term; nil while there are none
+}
+
+// holdings is what the chain said last.
+func (t *treasury) holdings() api.Holdings {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.seen
+}
+
+// check looks at one destination now, for somebody who waits for a payout to it, and proposes what is there.
+func (t *treasury) check(ctx context.Context, d payout.Destination) error {
+	t.mu.Lock()
+	loops := t.look
+	t.mu.Unlock()
+	if loops == nil {
+		return raylink.Errorf(raylink.CodeUnavailable, "the leader has no line to the chain").WithHint("an admin gives one with --solana-rpc")
+	}
+	seen, err := loops.checker.Look(ctx, d)
+	if err != nil {
+		return err
+	}
+	return (&chainBooks{t}).CheckDestination(ctx, d, seen)
+}
+
+// use makes loops the ones that check asks.
+func (t *treasury) use(l *chainLoops) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.look = l
 }
 
 // run works for one term of leadership.
@@ -48,12 +85,15 @@ func (t *treasury) run(ctx context.Context) {
 				next = nil
 			}
 			loops = next
+			t.use(loops)
 		}
 		if loops != nil {
 			loops.step(ctx, t.log)
+			t.read(ctx, loops)
 		}
 		select {
 		case <-ctx.Done():
+			t.use(nil)
 			if loops != nil {
 				loops.close()
 			}
@@ -61,6 +101,22 @@ func (t *treasury) run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// read reads our token accounts now and then, so that an admin sees at a glance whether books and chain agree.
+func (t *treasury) read(ctx context.Context, l *chainLoops) {
+	if time.Since(t.holdings().At) < holdingsBeat {
+		return
+	}
+	seen := api.Holdings{Amounts: map[money.Asset]int64{}, At: time.Now()}
+	for asset, purse := range l.purses {
+		if account, err := l.clients[0].Account(ctx, purse.Account); err == nil {
+			seen.Amounts[asset] = account.Amount
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen = seen
 }
 
 // configured are loops for the treasury as it stands in the books, not opened yet; nil while there is none.

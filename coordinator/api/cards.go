@@ -30,26 +30,29 @@ func noCards() error {
 		WithHint("top up in tokens: `raylink topup 50 --asset usdc`")
 }
 
-// cardTopup announces a top-up by card and opens its checkout page.
-func (s *Server) cardTopup(c *gin.Context, who caller, id string, amount money.Amount) (any, error) {
+// cardTopup announces a top-up by card and opens its checkout page. Asked again with the same id, the card company gives the same page.
+func (s *Server) cardTopup(ctx context.Context, who caller, id string, amount money.Amount) (wire.Topup, error) {
 	if s.Cards == nil {
-		return nil, noCards()
+		return wire.Topup{}, noCards()
 	}
-	if err := s.propose(c, who.by(), "", &state.RequestCardTopup{ID: id, Account: who.account, Amount: amount, Live: s.Cards.Live()}, nil); err != nil {
-		return nil, err
+	if _, err := s.commit(ctx, who.by(), "", &state.RequestCardTopup{ID: id, Account: who.account, Amount: amount, Live: s.Cards.Live()}, nil); err != nil {
+		return wire.Topup{}, err
 	}
 	var t cardbook.Topup
 	s.Group.Read(func(st *state.State) { t, _ = st.Cards.Topup(id) })
-	page, err := s.Cards.Create(c.Request.Context(), t)
+	if t.State != cardbook.Open {
+		return cardView(t), nil
+	}
+	page, err := s.Cards.Create(ctx, t)
 	if err != nil {
-		return nil, cardTrouble(err)
+		return wire.Topup{}, cardTrouble(err)
 	}
-	if err := s.propose(c, who.by(), "", &state.OpenCardTopup{ID: id, Session: page.Session}, nil); err != nil {
-		return nil, err
+	if _, err := s.commit(ctx, who.by(), "", &state.OpenCardTopup{ID: id, Session: page.Session}, nil); err != nil {
+		return wire.Topup{}, err
 	}
-	v, err := s.topup(who, id)
+	v := cardView(t)
 	v.URL = page.URL
-	return v, err
+	return v, nil
 }
 
 // cardTrouble is the user's error for one of the card company.
@@ -61,10 +64,10 @@ func cardTrouble(err error) error {
 	return raylink.Errorf(raylink.CodeUnavailable, "the card company does not answer as it should: %v", err).WithHint("try again in a minute; nothing was charged")
 }
 
-// cardTopups are the top-ups by card that a caller may see.
-func cardTopups(st *state.State, who caller) []wire.Topup {
-	accounts := []string{string(who.account)}
-	if who.role == raylink.RoleAdmin {
+// cardTopups are the top-ups by card that an account, or an admin, may see.
+func cardTopups(st *state.State, account raylink.AccountID, role raylink.Role) []wire.Topup {
+	accounts := []string{string(account)}
+	if role == raylink.RoleAdmin {
 		accounts = nil
 		for id := range st.Accounts {
 			accounts = append(accounts, string(id))
@@ -73,11 +76,14 @@ func cardTopups(st *state.State, who caller) []wire.Topup {
 	var list []wire.Topup
 	for _, account := range accounts {
 		for _, t := range st.Cards.Topups(account) {
-			list = append(list, wire.Topup{ID: t.ID, Account: raylink.AccountID(t.Account), Amount: t.Amount, State: string(t.State), Received: t.Received,
-				OpenedAt: t.Created, ExpiresAt: t.Expires})
+			list = append(list, cardView(t))
 		}
 	}
 	return list
+}
+
+func cardView(t cardbook.Topup) wire.Topup {
+	return wire.Topup{ID: t.ID, Account: raylink.AccountID(t.Account), Amount: t.Amount, State: string(t.State), Received: t.Received, OpenedAt: t.Created, ExpiresAt: t.Expires}
 }
 
 // postCardWebhook hears from the card company that something has happened. Who it is says the signature over the raw body, and what it was is fetched:

@@ -49,7 +49,9 @@ func withCards(t *testing.T, r *rig) *cardfake.Fake {
 
 // card is what ada has in her purse of card money, in micro-USD.
 func (r *rig) card() (minor int64) {
-	r.group.Read(func(s *state.State) { minor = s.Ledger.Balance(ledger.TenantCard(string(id[raylink.AccountID]("acc", "ada"))), money.USD) })
+	r.group.Read(func(s *state.State) {
+		minor = s.Ledger.Balance(ledger.TenantCard(string(id[raylink.AccountID]("acc", "ada"))), money.USD)
+	})
 	return minor
 }
 

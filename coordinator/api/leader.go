@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"raylink/billing/money"
+	"raylink/billing/payout"
 	"raylink/coordinator/consensus"
 	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
@@ -21,6 +22,7 @@ const (
 	MethodPlace   = "place"
 	MethodSeen    = "seen"
 	MethodChain   = "chain"
+	MethodCheck   = "chain.check"
 )
 
 // Memory is what the leader's methods need of the reports.
@@ -34,7 +36,8 @@ type Memory interface {
 type Leader struct {
 	Group  Group
 	Memory Memory
-	Chain  func() Holdings // nil without a line to a chain
+	Chain  func() Holdings // nil without a line to a chain, as is Check
+	Check  func(context.Context, payout.Destination) error
 }
 
 // Holdings are what a node of the chain said of our token accounts, and when. The leader looks now and then.
@@ -56,6 +59,13 @@ type SeenAnswer struct {
 
 // Register names every method with its answer.
 func (l *Leader) Register(handle func(method string, answer consensus.Handler)) {
+	handle(MethodCheck, func(ctx context.Context, body []byte) ([]byte, error) {
+		var d payout.Destination
+		if err := json.Unmarshal(body, &d); err != nil || l.Check == nil {
+			return nil, err
+		}
+		return nil, l.Check(ctx, d)
+	})
 	handle(MethodChain, func(context.Context, []byte) ([]byte, error) {
 		if l.Chain == nil {
 			return json.Marshal(Holdings{})

@@ -182,23 +182,31 @@ func body(c *gin.Context, limit int64, into any) error {
 	return nil
 }
 
-// propose puts one command through the consensus and decodes its result.
+// propose puts one command of a request through the consensus and decodes its result.
 func (s *Server) propose(c *gin.Context, by, key string, cmd state.Command, into any) error {
+	index, err := s.commit(c.Request.Context(), by, key, cmd, into)
+	if index > 0 {
+		c.Header("X-Raylink-Index", strconv.FormatUint(index, 10))
+	}
+	return err
+}
+
+// commit puts one command through the consensus, waits until it is here, and decodes its result. The index is 0 where it was not proposed.
+func (s *Server) commit(ctx context.Context, by, key string, cmd state.Command, into any) (uint64, error) {
 	raw, err := state.Encode(by, key, cmd)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), proposeLimit)
+	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
 	defer cancel()
 	results, index, err := s.Group.Propose(ctx, raw)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	c.Header("X-Raylink-Index", strconv.FormatUint(index, 10))
 	if err := s.Group.WaitIndex(ctx, index); err != nil {
-		return err
+		return index, err
 	}
-	return state.ReadResult(results[0], into)
+	return index, state.ReadResult(results[0], into)
 }
 
 // leader asks the leader for what only it knows.

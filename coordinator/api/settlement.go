@@ -33,8 +33,9 @@ func (s *Server) settlement(account raylink.AccountID) wire.Settlement {
 
 func settlementView(st *state.State, account raylink.AccountID) wire.Settlement {
 	setting := st.Payouts.Setting(string(account))
-	least := max(setting.Minimum, st.Payouts.Policy.Minimum[setting.Takes])
-	return wire.Settlement{Takes: setting.Takes, Wallet: setting.Wallet, Minimum: money.Amount{Minor: least, Asset: setting.Takes}}
+	of := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: setting.Takes} }
+	least := of(st.Payouts.Policy.Minimum[setting.Takes])
+	return wire.Settlement{Takes: setting.Takes, Wallet: setting.Wallet, Minimum: of(setting.Minimum), Least: &least}
 }
 
 func (s *Server) putSettlement(c *gin.Context) (any, error) {
@@ -111,12 +112,20 @@ func (s *Server) postWithdrawal(c *gin.Context) (any, error) {
 		}
 		return payout.Payout{ID: id, Kind: "card-refund", Account: string(who.account), Asset: r.Amount.Asset, Amount: r.Amount.Minor, State: payout.Waiting}, nil
 	}
+	s.lookAt(c, r.Wallet, r.Amount.Asset)
 	cmd := &state.RequestPayout{By: who.by(), Request: payout.Request{ID: id, Kind: payout.Withdrawal, Account: string(who.account), Asset: r.Amount.Asset,
 		Amount: r.Amount.Minor, Wallet: r.Wallet}}
 	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
 		return nil, err
 	}
 	return s.payout(id), nil
+}
+
+// lookAt lets the leader look now whether a wallet has a token account that could be paid. Where it cannot, what was seen before decides.
+func (s *Server) lookAt(c *gin.Context, wallet string, asset money.Asset) {
+	if err := s.leader(c.Request.Context(), MethodCheck, payout.Destination{Wallet: wallet, Asset: asset}, nil); err != nil {
+		s.Log.Info("looking at a wallet's token account", "err", err)
+	}
 }
 
 func (s *Server) payout(id string) payout.Payout {

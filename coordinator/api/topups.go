@@ -2,7 +2,9 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -20,34 +22,64 @@ import (
 // topupLife is how long a top-up is open. What comes later is credited all the same.
 const topupLife = 24 * time.Hour
 
+// shownTopups is how many a list shows.
+const shownTopups = 200
+
 func (s *Server) postTopup(c *gin.Context) (any, error) {
 	var r wire.TopupRequest
 	who, entropy, err := s.asked(c, &r, raylink.RoleTenant, raylink.RoleAdmin)
 	if err != nil {
 		return nil, err
 	}
+	return s.openTopup(c.Request.Context(), who, entropy, r)
+}
+
+// OpenTopup announces a payment of a user who has proven who he is; the same key opens the same one.
+func (s *Server) OpenTopup(ctx context.Context, account raylink.AccountID, role raylink.Role, key string, r wire.TopupRequest) (wire.Topup, error) {
+	who := caller{account: account, role: role}
+	entropy, err := s.Authority.Mint(who.by(), "top-up", key)
+	if err != nil {
+		return wire.Topup{}, err
+	}
+	return s.openTopup(ctx, who, entropy, r)
+}
+
+func (s *Server) openTopup(ctx context.Context, who caller, entropy io.Reader, r wire.TopupRequest) (wire.Topup, error) {
 	if r.Lot != "" && who.role != raylink.RoleAdmin {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin pays into a lot").WithHint("leave the lot away to top up your own balance")
+		return wire.Topup{}, raylink.Errorf(raylink.CodeForbidden, "only an admin pays into a lot").WithHint("leave the lot away to top up your own balance")
 	}
 	id, err := raylink.NewID[string](entropy, "top")
 	if err != nil {
-		return nil, err
+		return wire.Topup{}, err
 	}
 	if r.Card {
-		return s.cardTopup(c, who, id, r.Amount)
+		return s.cardTopup(ctx, who, id, r.Amount)
 	}
 	if r.Amount.Asset == money.USD {
-		return nil, raylink.Errorf(raylink.CodeInvalid, "USD comes by card, USDC and IO by a transfer").WithHint("`raylink topup 50 --card`, or `raylink topup 50 --asset usdc`")
+		return wire.Topup{}, raylink.Errorf(raylink.CodeInvalid, "USD comes by card, USDC and IO by a transfer").WithHint("`raylink topup 50 --card`, or `raylink topup 50 --asset usdc`")
 	}
 	reference := make([]byte, wallet.AddressSize)
-	if _, err := entropy.Read(reference); err != nil {
-		return nil, err
+	if _, err := io.ReadFull(entropy, reference); err != nil {
+		return wire.Topup{}, err
 	}
 	cmd := &state.OpenTopup{ID: id, Account: who.account, Asset: r.Amount.Asset, Reference: wallet.Encode(reference), Expected: r.Amount.Minor, Lot: r.Lot, TTL: topupLife}
-	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
-		return nil, err
+	if _, err := s.commit(ctx, who.by(), "", cmd, nil); err != nil { // by its id it is opened once
+		return wire.Topup{}, err
 	}
-	return s.topup(who, id)
+	return s.Topup(who.account, who.role, id)
+}
+
+// Assets are those that can be paid in.
+func (s *Server) Assets() []money.Asset {
+	var list []money.Asset
+	s.Group.Read(func(st *state.State) {
+		for _, asset := range []money.Asset{money.USDC, money.IO} {
+			if _, ok := st.Deposits.Treasury.Of(asset); ok {
+				list = append(list, asset)
+			}
+		}
+	})
+	return list
 }
 
 func (s *Server) getTopups(c *gin.Context) (any, error) {
@@ -55,19 +87,24 @@ func (s *Server) getTopups(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.Topups(who.account, who.role), nil
+}
+
+// Topups are an account's last top-ups, the newest first; an admin's are all.
+func (s *Server) Topups(account raylink.AccountID, role raylink.Role) []wire.Topup {
 	list := []wire.Topup{}
 	s.Group.Read(func(st *state.State) {
 		for _, t := range st.Deposits.Topups {
-			if t.Account == string(who.account) || who.role == raylink.RoleAdmin {
-				if v, verr := topupView(st, t); verr == nil {
+			if t.Account == string(account) || role == raylink.RoleAdmin {
+				if v, err := topupView(st, t); err == nil {
 					list = append(list, v)
 				}
 			}
 		}
-		list = append(list, cardTopups(st, who)...)
+		list = append(list, cardTopups(st, account, role)...)
 	})
 	slices.SortFunc(list, func(a, b wire.Topup) int { return cmp.Or(b.OpenedAt.Compare(a.OpenedAt), cmp.Compare(a.ID, b.ID)) })
-	return list[:min(len(list), 200)], nil
+	return list[:min(len(list), shownTopups)]
 }
 
 func (s *Server) getTopup(c *gin.Context) (any, error) {
@@ -75,21 +112,19 @@ func (s *Server) getTopup(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.topup(who, c.Param("id"))
+	return s.Topup(who.account, who.role, c.Param("id"))
 }
 
-func (s *Server) topup(who caller, id string) (wire.Topup, error) {
+// Topup is one top-up of an account's; an admin may see all.
+func (s *Server) Topup(account raylink.AccountID, role raylink.Role, id string) (wire.Topup, error) {
 	var v wire.Topup
 	err := error(raylink.Errorf(raylink.CodeNotFound, "no top-up %.60q", id).WithHint("see `raylink topup list`"))
 	s.Group.Read(func(st *state.State) {
-		if t, ok := st.Deposits.Topups[id]; ok && (t.Account == string(who.account) || who.role == raylink.RoleAdmin) {
+		mine := func(owner string) bool { return owner == string(account) || role == raylink.RoleAdmin }
+		if t, ok := st.Deposits.Topups[id]; ok && mine(t.Account) {
 			v, err = topupView(st, t)
-			return
-		}
-		for _, t := range cardTopups(st, who) {
-			if t.ID == id {
-				v, err = t, nil
-			}
+		} else if t, ok := st.Cards.Topup(id); ok && mine(t.Account) {
+			v, err = cardView(t), nil
 		}
 	})
 	return v, err

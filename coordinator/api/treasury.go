@@ -187,6 +187,31 @@ func (s *Server) postSuspenseAssign(c *gin.Context) (any, error) {
 	})
 }
 
+func (s *Server) postSuspenseRefund(c *gin.Context) (any, error) {
+	var r wire.RefundRequest
+	who, entropy, err := s.asked(c, &r, raylink.RoleAdmin)
+	if err != nil {
+		return nil, err
+	}
+	id, err := raylink.NewID[string](entropy, "rf")
+	if err != nil {
+		return nil, err
+	}
+	var amount money.Amount
+	s.Group.Read(func(st *state.State) {
+		if d, ok := st.Deposits.Deposits[r.Key]; ok {
+			amount = money.Amount{Minor: d.Amount, Asset: d.Asset}
+		}
+	})
+	s.lookAt(c, r.Wallet, amount.Asset)
+	cmd := &state.RequestPayout{By: who.by(), Request: payout.Request{ID: id, Kind: payout.Refund, Account: string(r.Account), Asset: amount.Asset, Amount: amount.Minor,
+		Wallet: r.Wallet, Item: r.Key}}
+	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
+		return nil, err
+	}
+	return s.payout(id), nil
+}
+
 func (s *Server) getPrice(c *gin.Context) (any, error) {
 	if _, err := s.user(c); err != nil {
 		return nil, err

@@ -1,9 +1,11 @@
-// Package dashboard is a coordinator's web pages: machines, clusters with their stages, bills, the group. They are made on the server, work without
-// JavaScript and without the Internet, and show to each access token what the API would show it.
+// Package dashboard is a coordinator's web pages: machines, clusters with their stages, bills, money in and out, the group. They are made on the
+// server, work without JavaScript and without the Internet, and show to each access token what the API would show it. The one thing that they change
+// is to open a top-up; all else is done by the commands that they name.
 package dashboard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"raylink/billing/money"
 	"raylink/raylink"
 	"raylink/raylink/wire"
 )
@@ -41,6 +44,25 @@ type Source struct {
 	Bill     func(id raylink.ClusterID) (wire.Bill, error)
 	Balance  func(id raylink.AccountID) (wire.Balance, error)
 	Accounts func() []wire.Account
+	Earnings func(id raylink.AccountID) wire.Earnings
+	Treasury func() wire.Treasury
+	Price    func() wire.Price
+	Till
+}
+
+// Till is how an account's money comes in, and what it is spent from.
+type Till struct {
+	Means     func() Means
+	Purses    func(owner raylink.AccountID) map[raylink.ClusterID]string // what each of an account's clusters pays from
+	Topups    func(id raylink.AccountID) []wire.Topup                    // newest first
+	Topup     func(account raylink.AccountID, role raylink.Role, id string) (wire.Topup, error)
+	OpenTopup func(ctx context.Context, account raylink.AccountID, key string, r wire.TopupRequest) (wire.Topup, error) // once for each key
+}
+
+// Means are the ways in which money can be paid in.
+type Means struct {
+	Assets []money.Asset // tokens that the treasury has an account for
+	Cards  bool
 }
 
 // Dashboard serves the pages.
@@ -134,6 +156,11 @@ func (d *Dashboard) Routes(r *gin.Engine) {
 	ui.GET("/clusters/:id/bill", d.page(d.bill, raylink.RoleTenant, raylink.RoleAdmin))
 	ui.GET("/machines", d.page(d.machines))
 	ui.GET("/balance", d.page(d.balance))
+	ui.GET("/topups", func(c *gin.Context) { c.Redirect(http.StatusSeeOther, "/ui/balance") })
+	ui.POST("/topups", d.act(d.openTopup, "/ui/balance", raylink.RoleTenant, raylink.RoleAdmin))
+	ui.GET("/topups/:id", d.page(d.topup, raylink.RoleTenant, raylink.RoleAdmin))
+	ui.GET("/earnings", d.page(d.earnings))
+	ui.GET("/treasury", d.page(d.treasury, raylink.RoleAdmin))
 	ui.GET("/group", d.page(d.group, raylink.RoleAdmin))
 	ui.GET("/accounts", d.page(d.accounts, raylink.RoleAdmin))
 }
@@ -176,6 +203,10 @@ type view struct {
 	title   string
 	section string // of the navigation
 	refresh int    // seconds until the page is fetched again; 0 never
+	typed   bool   // somebody may be typing into it: without the script it is not fetched again
+	status  int    // 0 is 200
+	leave   string // where the browser goes from here by itself
+	to      string // instead of a page: where else to look
 	data    any
 }
 
@@ -183,21 +214,53 @@ type view struct {
 func (d *Dashboard) page(make func(*gin.Context, *visitor) (view, error), roles ...raylink.Role) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		who, err := d.visitor(c.Request)
-		if err != nil {
+		switch {
+		case err != nil && c.Request.Header.Get("Sec-Fetch-Site") == "cross-site":
+			// The browser kept the session's cookie back, as it must when another site leads here: a card company's page does. From a page of ours it sends it.
+			d.draw(c, http.StatusOK, nil, view{name: "leave", title: "One moment", leave: c.Request.URL.RequestURI()})
+			return
+		case err != nil:
 			c.Redirect(http.StatusSeeOther, "/ui/sign-in?next="+url.QueryEscape(c.Request.URL.Path))
 			return
 		}
-		if len(roles) > 0 && !slices.Contains(roles, who.Role) {
-			d.refuse(c, who, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s does not see this page", who.Role).
-				WithHint("sign in with one of role %s", roles[0]))
+		d.serve(c, who, make, roles)
+	}
+}
+
+// act is a page's counterpart for forms that change something: none is taken that was not shown in the visitor's own session. Whoever is not signed in
+// is sent to do so, and then to `next`.
+func (d *Dashboard) act(do func(*gin.Context, *visitor) (view, error), next string, roles ...raylink.Role) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		who, err := d.visitor(c.Request)
+		if err != nil {
+			c.Redirect(http.StatusSeeOther, "/ui/sign-in?next="+url.QueryEscape(next))
 			return
 		}
-		v, err := make(c, who)
+		if err = readForm(c); err == nil {
+			err = d.sessions.checkForm(c.Request, who.session.ID)
+		}
 		if err != nil {
 			d.refuse(c, who, err)
 			return
 		}
-		d.draw(c, http.StatusOK, who, v)
+		d.serve(c, who, do, roles)
+	}
+}
+
+func (d *Dashboard) serve(c *gin.Context, who *visitor, make func(*gin.Context, *visitor) (view, error), roles []raylink.Role) {
+	if len(roles) > 0 && !slices.Contains(roles, who.Role) {
+		d.refuse(c, who, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s does not see this page", who.Role).
+			WithHint("sign in with one of role %s", roles[0]))
+		return
+	}
+	v, err := make(c, who)
+	switch {
+	case err != nil:
+		d.refuse(c, who, err)
+	case v.to != "":
+		c.Redirect(http.StatusSeeOther, v.to)
+	default:
+		d.draw(c, cmp.Or(v.status, http.StatusOK), who, v)
 	}
 }
 
@@ -214,13 +277,14 @@ func (d *Dashboard) refuse(c *gin.Context, who *visitor, err error) {
 // draw fills the layout. A page that breaks half-way is not sent at all.
 func (d *Dashboard) draw(c *gin.Context, status int, who *visitor, v view) {
 	page := struct {
-		Title, Section, CSRF string
-		Refresh              int
-		Who                  *visitor
-		Nav                  []link
-		Now                  time.Time
-		Data                 any
-	}{Title: v.title, Section: v.section, Refresh: v.refresh, Who: who, Now: time.Now().UTC(), Data: v.data}
+		Title, Section, Leave, CSRF string
+		Refresh                     int
+		Typed                       bool
+		Who                         *visitor
+		Nav                         []link
+		Now                         time.Time
+		Data                        any
+	}{Title: v.title, Section: v.section, Leave: v.leave, Refresh: v.refresh, Typed: v.typed, Who: who, Now: time.Now().UTC(), Data: v.data}
 	if who != nil {
 		page.Nav, page.CSRF = navigation(who.Role), d.sessions.form(who.session.ID)
 	}
@@ -241,9 +305,13 @@ func navigation(role raylink.Role) []link {
 	if role != raylink.RoleSupplier {
 		all = append(all, link{"/ui/clusters", "Clusters"})
 	}
-	all = append(all, link{"/ui/machines", "Machines"}, link{"/ui/balance", "Balance"})
+	all = append(all, link{"/ui/machines", "Machines"})
+	if role == raylink.RoleSupplier {
+		all = append(all, link{"/ui/earnings", "Earnings"})
+	}
+	all = append(all, link{"/ui/balance", "Balance"})
 	if role == raylink.RoleAdmin {
-		all = append(all, link{"/ui/accounts", "Accounts"}, link{"/ui/group", "Group"})
+		all = append(all, link{"/ui/accounts", "Accounts"}, link{"/ui/treasury", "Treasury"}, link{"/ui/group", "Group"})
 	}
 	return all
 }

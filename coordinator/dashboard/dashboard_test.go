@@ -17,6 +17,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/billing/price"
 	"raylink/coordinator/dashboard"
 	"raylink/raylink"
 	"raylink/raylink/identity"
@@ -29,6 +31,10 @@ type coordinator struct {
 	holders  map[string]wire.WhoAmI // by the token's hash
 	clusters []wire.Cluster
 	minutes  int64 // charged on each bill
+	topups   []wire.Topup
+	keys     map[string]string // top-up by the key that it was opened with
+	means    dashboard.Means
+	checkout string // of the card company
 }
 
 func token(t *testing.T, seed string) string {
@@ -42,8 +48,8 @@ func token(t *testing.T, seed string) string {
 }
 
 func newCoordinator(t *testing.T) *coordinator {
-	c := &coordinator{holders: map[string]wire.WhoAmI{}, minutes: 1}
-	for _, role := range []raylink.Role{raylink.RoleAdmin, raylink.RoleTenant, raylink.RoleSupplier} {
+	c := &coordinator{holders: map[string]wire.WhoAmI{}, minutes: 1, keys: map[string]string{}, means: dashboard.Means{Assets: []money.Asset{money.USDC, money.IO}, Cards: true}, checkout: "https://checkout.example"}
+	for _, role := range []raylink.Role{raylink.RoleAdmin, raylink.RoleTenant, raylink.RoleSupplier, raylink.RoleSigner} {
 		account := raylink.AccountID("acc-" + role)
 		c.holders[identity.HashToken(token(t, string(role)))] = wire.WhoAmI{Account: account, Name: "the " + string(role), Role: role}
 		c.clusters = append(c.clusters, wire.Cluster{ID: raylink.ClusterID("c-of-" + role), Name: "secret-of-" + string(role), Owner: account, Phase: raylink.PhaseImage, CreatedAt: time.Now(),
@@ -111,6 +117,12 @@ func (c *coordinator) source() dashboard.Source {
 		Accounts: func() []wire.Account {
 			return []wire.Account{{ID: "acc-tenant", Name: "the tenant", Free: wire.Sums{zero}, Held: wire.Sums{zero}, Earned: wire.Sums{zero}}}
 		},
+		Earnings: func(id raylink.AccountID) wire.Earnings {
+			return wire.Earnings{Account: id, Lines: []payout.Line{{Amount: zero, Code: payout.NothingEarned}}, Paid: wire.Sums{zero}, Settlement: wire.Settlement{Takes: money.USDC, Minimum: zero}}
+		},
+		Treasury: func() wire.Treasury { return wire.Treasury{Chain: "the-treasury"} },
+		Price:    func() wire.Price { return wire.Price{Halt: price.CodeNoPrice} },
+		Till:     c.till(),
 	}
 }
 

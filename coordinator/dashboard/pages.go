@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,7 +20,6 @@ const (
 )
 
 const (
-	feeBasisPoints   = 200 // 2 %, for the estimate only: bills come with their own
 	overviewClusters = 6
 	billMinutes      = 240 // the newest of each line; a day of a few nodes would make a page of megabytes
 )
@@ -148,7 +148,8 @@ type billPage struct {
 
 type billLine struct {
 	wire.BillLine
-	Earlier int // minutes that are not shown
+	Earlier int  // minutes that are not shown
+	Priced  bool // some minute has a price of IO
 }
 
 func (d *Dashboard) bill(c *gin.Context, who *visitor) (view, error) {
@@ -164,7 +165,8 @@ func (d *Dashboard) bill(c *gin.Context, who *visitor) (view, error) {
 	for _, l := range b.Lines {
 		cut := max(len(l.Minutes)-billMinutes, 0)
 		l.Minutes = l.Minutes[cut:]
-		p.Lines = append(p.Lines, billLine{l, cut})
+		priced := slices.ContainsFunc(l.Minutes, func(m wire.BillMinute) bool { return m.PriceIO > 0 || m.Halt != "" })
+		p.Lines = append(p.Lines, billLine{l, cut, priced})
 	}
 	v := view{name: "bill", title: "Bill of " + b.Name, section: "/ui/clusters", data: p}
 	if !b.Final {
@@ -184,63 +186,6 @@ func (d *Dashboard) machines(c *gin.Context, who *visitor) (view, error) {
 	defer cancel()
 	list := machineList{d.source.Machines(ctx, who.Account, who.Role), d.owners(who), who.Role}
 	return view{name: "machines", title: "Machines", section: "/ui/machines", refresh: refreshCalm, data: list}, nil
-}
-
-type balancePage struct {
-	wire.Balance
-	Own      bool
-	Clusters []wire.Cluster // that still hold or have cost something
-	Running  int
-	PerHour  money.Amount
-	LastsFor time.Duration // of what is free and held, at what runs now; 0: nothing runs
-}
-
-func (d *Dashboard) balance(c *gin.Context, who *visitor) (view, error) {
-	account := raylink.AccountID(cmp.Or(c.Query("account"), string(who.Account)))
-	if account != who.Account && !who.admin() {
-		return view{}, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's balance")
-	}
-	b, err := d.source.Balance(account)
-	if err != nil {
-		return view{}, err
-	}
-	p := balancePage{Balance: b, Own: account == who.Account}
-	clusters := d.source.Clusters(account, raylink.RoleTenant)
-	if p.Running, p.PerHour, err = running(clusters); err != nil {
-		return view{}, err
-	}
-	for _, cl := range clusters {
-		if cl.Hold.Sign() != 0 || cl.Spent.Sign() != 0 {
-			p.Clusters = append(p.Clusters, cl)
-		}
-	}
-	if p.LastsFor, err = lasting(b, p.PerHour); err != nil {
-		return view{}, err
-	}
-	v := view{name: "balance", title: "Balance", section: "/ui/balance", refresh: refreshCalm, data: p}
-	if !p.Own {
-		v.section = "/ui/accounts"
-	}
-	return v, nil
-}
-
-// lasting is how long a balance lasts at a price without fee, in whole minutes.
-func lasting(b wire.Balance, perHour money.Amount) (time.Duration, error) {
-	fee, err := money.Fee(perHour.Minor, feeBasisPoints)
-	if err != nil || perHour.Minor == 0 {
-		return 0, err
-	}
-	// By its dollars, of which a USDC is one; what is in IO comes on top.
-	have := money.Amount{Asset: money.USD}
-	for _, sums := range []wire.Sums{b.Free, b.Held} {
-		for _, asset := range []money.Asset{money.USD, money.USDC} {
-			if have.Minor, err = money.AddMinor(have.Minor, sums.Of(asset).Minor); err != nil {
-				return 0, err
-			}
-		}
-	}
-	minutes := have.Minor / max((perHour.Minor+fee)/60, 1)
-	return time.Duration(min(minutes, 10*365*24*60)) * time.Minute, nil
 }
 
 func (d *Dashboard) group(c *gin.Context, _ *visitor) (view, error) {

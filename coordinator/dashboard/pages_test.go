@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"raylink/billing/money"
 	"raylink/raylink"
+	"raylink/raylink/wire"
 )
 
 func TestHeaders(t *testing.T) {
@@ -52,7 +54,11 @@ func TestAssets(t *testing.T) {
 
 // TestRoles asks for every page in every role.
 func TestRoles(t *testing.T) {
-	server := serve(t, newCoordinator(t))
+	c := newCoordinator(t)
+	for _, role := range []string{"admin", "tenant"} {
+		c.topups = append(c.topups, wire.Topup{ID: "top-of-" + role, Account: raylink.AccountID("acc-" + role), State: "open", Amount: money.Amount{Asset: money.USDC}, Received: money.Amount{Asset: money.USDC}})
+	}
+	server := serve(t, c)
 	const ok, no, none = http.StatusOK, http.StatusForbidden, http.StatusNotFound
 	for _, c := range []struct {
 		path                    string
@@ -62,12 +68,14 @@ func TestRoles(t *testing.T) {
 		{"/ui/clusters", ok, ok, no}, {"/ui/clusters/c-of-tenant", ok, ok, no}, {"/ui/clusters/c-of-tenant/bill", ok, ok, no},
 		{"/ui/clusters/c-of-admin", ok, none, no}, {"/ui/clusters/c-of-admin/bill", ok, none, no},
 		{"/ui/balance?account=acc-admin", ok, no, no}, {"/ui/balance?account=acc-tenant", ok, ok, no},
-		{"/ui/group", ok, no, no}, {"/ui/accounts", ok, no, no},
+		{"/ui/group", ok, no, no}, {"/ui/accounts", ok, no, no}, {"/ui/treasury", ok, no, no},
+		{"/ui/earnings", ok, ok, ok}, {"/ui/earnings?account=acc-admin", ok, no, no}, {"/ui/earnings?account=acc-supplier", ok, no, ok},
+		{"/ui/topups", http.StatusSeeOther, http.StatusSeeOther, http.StatusSeeOther}, {"/ui/topups/top-of-tenant", ok, ok, no}, {"/ui/topups/top-of-admin", ok, none, no}, {"/ui/topups/none", none, none, no},
 	} {
 		for role, want := range map[raylink.Role]int{raylink.RoleAdmin: c.admin, raylink.RoleTenant: c.tenant, raylink.RoleSupplier: c.supplier} {
 			a := as(t, server, role).get(c.path)
 			wantStatus(t, a, string(role)+" "+c.path, want)
-			if role != raylink.RoleAdmin && (strings.Contains(a.page, "secret-of-admin") || strings.Contains(a.page, "the-digest") || strings.Contains(a.page, `href="/ui/group"`)) {
+			if role != raylink.RoleAdmin && (strings.Contains(a.page, "secret-of-admin") || strings.Contains(a.page, "the-digest") || strings.Contains(a.page, "the-treasury") || strings.Contains(a.page, `href="/ui/group"`)) {
 				t.Errorf("%s sees what is not his on %s", role, c.path)
 			}
 			if role == raylink.RoleTenant && a.StatusCode == ok && strings.Contains(a.page, "secret-of-supplier") {

@@ -2,11 +2,15 @@ package dashboard_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"raylink/billing/money"
 	"raylink/coordinator/dashboard/browser"
 	"raylink/raylink"
 	"raylink/raylink/wire"
@@ -120,6 +124,52 @@ func TestWithoutScripts(t *testing.T) {
 	must(b.WaitText(ctx, "#title .badge", "ready"))
 	must(b.Click(ctx, ".who button"))
 	must(b.WaitText(ctx, "h1", "Sign in"))
+}
+
+// TestBrowserTopup pays by a transfer and by card: what was typed outlives the page's own looks, the browser goes to the card company from a form, and
+// finds its session again when it comes back from there.
+func TestBrowserTopup(t *testing.T) {
+	ctx, b := open(t)
+	must := must(t)
+	c := newCoordinator(t)
+	c.topups = append(c.topups, wire.Topup{ID: "top-before", Account: "acc-tenant", State: "open", Amount: money.Amount{Asset: money.IO}, Received: money.Amount{Asset: money.IO}})
+	server := serve(t, c)
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `<h1>Checkout</h1><a href="%s/ui/balance?topup=top-3">Pay</a>`, server.URL)
+	}))
+	defer shop.Close()
+	c.checkout = shop.URL
+	must(b.Navigate(ctx, server.URL+"/ui/balance"))
+	must(b.Fill(ctx, "#token", token(t, "tenant")))
+	must(b.Click(ctx, "section button"))
+	must(b.Fill(ctx, "#amount", "7.5"))
+	c.settle(0)
+	must(b.WaitText(ctx, "#topups", "paid"))
+	must(b.Click(ctx, "#topup button"))
+	must(b.WaitText(ctx, "h1", "Top-up of 7.50 USDC"))
+	must(b.WaitText(ctx, "#pay", "Scan the code"))
+	c.settle(1)
+	must(b.WaitText(ctx, "#state", "It is paid and credited"))
+
+	must(b.Navigate(ctx, server.URL+"/ui/balance"))
+	must(b.Fill(ctx, "#amount", "20"))
+	must(b.Click(ctx, `input[value="card"]`))
+	must(b.Click(ctx, "#topup button"))
+	must(b.WaitText(ctx, "h1", "Checkout"))
+	must(b.Click(ctx, "a"))
+	must(b.WaitText(ctx, "h1", "Top-up of 20.00 USD"))
+	for _, complaint := range b.Complaints() {
+		if !strings.Contains(complaint, shop.URL) { // it has no icon
+			t.Errorf("the browser complains: %s", complaint)
+		}
+	}
+}
+
+// settle pays a top-up.
+func (c *coordinator) settle(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topups[i].State = "paid"
 }
 
 // advance brings the tenant's cluster into a phase.

@@ -12,6 +12,7 @@ import (
 
 	"raylink/raylink"
 	"raylink/raylink/identity"
+	"raylink/raylink/wire"
 )
 
 const maxForm = 8 << 10 // bytes
@@ -22,11 +23,20 @@ func (d *Dashboard) visitor(r *http.Request) (*visitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := d.source.Who(s.Hash)
+	who, err := d.holder(s.Hash)
 	if err != nil {
 		return nil, err
 	}
 	return &visitor{WhoAmI: who, session: s}, nil
+}
+
+// holder is whose access token has this hash. A signer's sees nothing but what it signs.
+func (d *Dashboard) holder(hash string) (wire.WhoAmI, error) {
+	who, err := d.source.Who(hash)
+	if err == nil && who.Role == raylink.RoleSigner {
+		return wire.WhoAmI{}, raylink.Errorf(raylink.CodeForbidden, "this access token is a signer's: it signs payouts, and opens no page").WithHint("sign in with one of role %s", raylink.RoleAdmin)
+	}
+	return who, err
 }
 
 type signInForm struct {
@@ -65,7 +75,7 @@ func (d *Dashboard) postSignIn(c *gin.Context) {
 	next := local(c.Request.PostForm.Get("next"))
 	secret, err := identity.ParseAccessToken(strings.TrimSpace(c.Request.PostForm.Get("token")))
 	if err == nil {
-		_, err = d.source.Who(identity.HashToken(secret))
+		_, err = d.holder(identity.HashToken(secret))
 	}
 	if err != nil {
 		d.showSignIn(c, raylink.AsError(err).Code.HTTPStatus(), next, err)

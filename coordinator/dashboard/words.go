@@ -19,6 +19,9 @@ func (d *Dashboard) functions() template.FuncMap {
 		"amount": amount, "sums": sums, "rate": func(r money.Rate) string { return amount(money.MicroUSD(int64(r))) }, "units": units, "bytes": bytesOf, "asset": d.assetPath,
 		"stamp": stamp, "clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }, "ago": ago, "took": took, "short": short,
 		"plain": plain, "tone": tone, "quote": shellQuoted, "sum": func(a, b int64) int64 { return a + b }, "percent": percent, "web": web,
+		"coins": func(a money.Asset, minor int64) string { return amount(money.Amount{Minor: minor, Asset: a}) }, "price": func(p money.Price) string { return trimmed(p.String()) },
+		"why": why, "came": came, "doubt": doubt, "topupState": topupState, "topupBadge": topupBadge, "lasts": lasts, "purse": purse, "tx": transaction, "lower": func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
+		"part": partOf,
 	}
 }
 
@@ -36,13 +39,15 @@ func sums(list wire.Sums) string {
 }
 
 // amount is an amount without the zeros that say nothing: "1.25 USD", "0.002033 USD".
-func amount(a money.Amount) string {
-	number, asset, ok := strings.Cut(a.String(), " ")
+func amount(a money.Amount) string { return trimmed(a.String()) }
+
+func trimmed(text string) string {
+	number, unit, ok := strings.Cut(text, " ")
 	whole, fraction, point := strings.Cut(number, ".")
 	if !ok || !point || len(fraction) < 2 {
-		return a.String()
+		return text
 	}
-	return whole + "." + fraction[:2] + strings.TrimRight(fraction[2:], "0") + " " + asset
+	return whole + "." + fraction[:2] + strings.TrimRight(fraction[2:], "0") + " " + unit
 }
 
 // units is a quantity of 1/10,000: "2", "0.5".
@@ -104,6 +109,14 @@ func took(d time.Duration) string {
 	return fmt.Sprintf("%d days", d/(24*time.Hour))
 }
 
+// lasts is a duration that is only guessed: took without seconds.
+func lasts(d time.Duration) string {
+	if d < time.Hour {
+		return fmt.Sprintf("%d min", max(d, 0)/time.Minute)
+	}
+	return took(d)
+}
+
 // short is the beginning of a long id.
 func short(id string) string {
 	if runes := []rune(id); len(runes) > 12 {
@@ -125,13 +138,13 @@ func plain(text string) string {
 // tone is how a word of state is coloured.
 func tone(word any) string {
 	switch fmt.Sprint(word) {
-	case "ready", "up", "charged", "running":
+	case "ready", "up", "charged", "running", "paid", "burnt", "finalized":
 		return "good"
-	case "failed", "banned", "down":
+	case "failed", "banned", "down", "blocked", "disputed", "charged-back":
 		return "bad"
-	case "ended", "gone", "waived":
+	case "ended", "gone", "waived", "expired", "cancelled", "refunded":
 		return "still"
-	case "draining", "ending":
+	case "draining", "ending", "waiting-approval", inSuspense:
 		return "warn"
 	}
 	return "busy"

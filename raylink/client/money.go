@@ -155,6 +155,11 @@ func (c *Client) AssignSuspense(ctx context.Context, r wire.AssignRequest) (wire
 	return write[wire.Treasury](ctx, c, http.MethodPost, at("suspense", "assign"), r)
 }
 
+// RefundSuspense returns a deposit in suspense to a proven wallet.
+func (c *Client) RefundSuspense(ctx context.Context, r wire.RefundRequest) (payout.Payout, error) {
+	return write[payout.Payout](ctx, c, http.MethodPost, at("suspense", "refund"), r)
+}
+
 // PardonCard lets an account pay by card again; admins only.
 func (c *Client) PardonCard(ctx context.Context, id raylink.AccountID) (wire.Account, error) {
 	return write[wire.Account](ctx, c, http.MethodPost, at("accounts", string(id), "pardon"), struct{}{})

@@ -3,7 +3,6 @@ package devnet
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,7 @@ const billed = 3 * time.Minute
 
 // Tell tells the whole story.
 func (s *Story) Tell(ctx context.Context) error {
-	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.work, s.loseHead, s.end, s.next} {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.topUp, s.create, s.work, s.loseHead, s.end, s.paid, s.next} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
@@ -46,10 +45,14 @@ func (s *Story) signIn(ctx context.Context) error {
 func (s *Story) create(ctx context.Context) error {
 	s.chapter("A cluster: the price first, then the stages")
 	manifest := filepath.Join(s.Job, "cluster.yaml")
-	if _, err := s.raylink(ctx, "engineer", "quote", "-f", manifest); err != nil {
+	pay := []string(nil)
+	if s.Network.chain != nil {
+		pay = []string{"--pay", "usdc"}
+	}
+	if _, err := s.raylink(ctx, "engineer", append([]string{"quote", "-f", manifest}, pay...)...); err != nil {
 		return err
 	}
-	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", manifest, "--yes"); err != nil {
+	if _, err := s.raylink(ctx, "engineer", append([]string{"cluster", "create", "-f", manifest, "--yes"}, pay...)...); err != nil {
 		return err
 	}
 	// Another coordinator than the one that the CLI asked may hear of it a moment later.
@@ -313,36 +316,4 @@ func (s *Story) check(ctx context.Context, c *client.Client) error {
 	}
 	_, err = s.raylink(ctx, "engineer", "verify", file)
 	return err
-}
-
-// next says where things are and what is worth trying.
-func (s *Story) next(context.Context) error {
-	n := s.Network
-	s.chapter("Yours to try")
-	kept := "these were the addresses; KEEP=1 make demo leaves everything running"
-	if n.cfg.Keep {
-		kept = "everything is still running; `raylink dev --down " + n.cfg.Dir + "` ends it"
-	}
-	s.note("%s", kept)
-	n.Addresses()
-	return nil
-}
-
-// Addresses prints where the network is, who may use it, and five commands worth trying.
-func (n *Network) Addresses() {
-	w := n.cfg.Out
-	fmt.Fprintf(w, "   dashboard     %s/ui\n", n.api[coordinatorName(0)])
-	fmt.Fprintf(w, "   admin         access token in %s\n", n.people["admin"].tokenFile)
-	fmt.Fprintf(w, "   engineer      access token in %s\n", n.people["engineer"].tokenFile)
-	fmt.Fprintf(w, "   logs          %s\n\n", filepath.Join(n.cfg.Dir, "log"))
-	bin := n.cfg.Binary
-	if wd, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(wd, bin); err == nil {
-			bin = rel
-		}
-	}
-	fmt.Fprintf(w, "   %s login %s --ca-sha256 %s --token-file %s\n", bin, n.api[coordinatorName(0)], n.caSum, n.people["engineer"].tokenFile)
-	for _, verb := range []string{"machine list", "quote -f examples/first-job/cluster.yaml", "cluster create -f examples/first-job/cluster.yaml", "cluster list", "balance"} {
-		fmt.Fprintf(w, "   %s %s\n", bin, verb)
-	}
 }

@@ -26,17 +26,21 @@ import (
 
 // Config says how large a network is wanted, and where it lives.
 type Config struct {
-	Dir          string // everything of the network is below it
-	Binary       string // the raylink binary
-	Coordinators int    // 1, 3 or 5
-	Suppliers    int    // agents, each an owner of its own
-	Cores        int    // that each agent offers
-	Memory       string // that each agent offers, such as 4GiB
-	Host         string // address that coordinators and gateways listen on; 127.0.0.1 if empty
-	Secure       bool   // gateways serve TLS, as they must off the loopback
-	Contained    bool   // agents run in containers, by a supplier's one command
-	Keep         bool   // leave everything running at the end
-	Fast         bool   // snapshots after few entries, so that a restarted coordinator needs one
+	Dir          string        // everything of the network is below it
+	Binary       string        // the raylink binary
+	Coordinators int           // 1, 3 or 5
+	Suppliers    int           // agents, each an owner of its own
+	Cores        int           // that each agent offers
+	Memory       string        // that each agent offers, such as 4GiB
+	Host         string        // address that coordinators and gateways listen on; 127.0.0.1 if empty
+	Secure       bool          // gateways serve TLS, as they must off the loopback
+	Contained    bool          // agents run in containers, by a supplier's one command
+	Keep         bool          // leave everything running at the end
+	Fast         bool          // snapshots after few entries, so that a restarted coordinator needs one
+	Python       string        // runs the local chain; empty: no chain, and no money but granted credit
+	Slot         time.Duration // of the local chain; 100 ms if zero
+	Wallets      []string      // further ones on the local chain, as ChainOptions.Wallets
+	Scripted     bool          // agents only pretend to run anything
 	Out          io.Writer
 	Log          *slog.Logger
 }
@@ -53,7 +57,8 @@ type Network struct {
 	adminToken string
 	ca         []byte
 	caSum      string
-	contained  []string // agents' containers
+	contained  []string   // agents' containers
+	chain      *ChainFile // nil: there is none
 }
 
 // person is an account with an access token in a file.
@@ -74,7 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Network, error) {
 	if err := n.cfg.check(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{n.startCoordinators, n.startGateways, n.openAccounts, n.startSuppliers} {
+	for _, step := range []func(context.Context) error{n.startChain, n.startCoordinators, n.startGateways, n.openAccounts, n.openMoney, n.startSuppliers} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 		}
@@ -115,8 +120,13 @@ func (n *Network) say(format string, args ...any) {
 
 // spawn starts one raylink process under a name.
 func (n *Network) spawn(name string, args ...string) error {
-	p := &process{name: name, args: args, log: logFile(n.cfg.Dir, name), keep: n.cfg.Keep}
-	if err := p.start(n.cfg.Binary, os.Environ()); err != nil {
+	return n.spawnWith(name, os.Environ(), args...)
+}
+
+// spawnWith starts it with an environment of its own.
+func (n *Network) spawnWith(name string, env []string, args ...string) error {
+	p := &process{name: name, args: args, env: env, log: logFile(n.cfg.Dir, name), keep: n.cfg.Keep}
+	if err := p.start(n.cfg.Binary); err != nil {
 		return err
 	}
 	n.processes[name] = p
@@ -129,7 +139,7 @@ func (n *Network) Kill(name string) error { return n.processes[name].kill() }
 
 // Restart starts a killed process again, with the arguments and the data that it had.
 func (n *Network) Restart(name string) error {
-	return n.processes[name].start(n.cfg.Binary, os.Environ())
+	return n.processes[name].start(n.cfg.Binary)
 }
 
 // until waits until a condition holds, and reports what it last said when it does not in time, with the logs of the processes whose names begin so.
@@ -185,6 +195,9 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 		}
 		data := filepath.Join(n.cfg.Dir, name)
 		args := []string{"--id", name, "--data", data, "--listen", listen, "--raft-listen", raft}
+		if n.chain != nil {
+			args = append(args, "--solana-rpc", n.chain.URL)
+		}
 		if n.cfg.Fast {
 			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", "10")
 		}
@@ -260,9 +273,11 @@ func (n *Network) at(name, who string) (*client.Client, error) {
 
 // As is a client of the whole group with a person's access token.
 func (n *Network) As(who string) (*client.Client, error) {
-	urls := slices.Sorted(maps.Values(n.api)) // those that have been started
-	return client.New(client.Config{Coordinators: urls, CAPEM: n.ca, Token: n.people[who].token})
+	return client.New(client.Config{Coordinators: n.urls(), CAPEM: n.ca, Token: n.people[who].token})
 }
+
+// urls are the coordinators that have been started.
+func (n *Network) urls() []string { return slices.Sorted(maps.Values(n.api)) }
 
 // secret writes a secret into a file of its own and returns the path.
 func (n *Network) secret(name, text string) (string, error) {

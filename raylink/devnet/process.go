@@ -15,6 +15,7 @@ import (
 type process struct {
 	name string
 	args []string
+	env  []string
 	log  string
 	keep bool // it outlives the one that started it
 
@@ -28,7 +29,7 @@ const stopGrace = 15 * time.Second
 
 // start runs the binary. Unless it is to be kept, the process is asked to end when the one that started it dies; of a ^C on the terminal it hears
 // nothing, so that a network ends in order.
-func (p *process) start(binary string, env []string) error {
+func (p *process) start(binary string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -37,7 +38,7 @@ func (p *process) start(binary string, env []string) error {
 	}
 	defer out.Close()
 	cmd := exec.Command(binary, p.args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if !p.keep {
 		endWithParent(cmd.SysProcAttr)

@@ -33,13 +33,15 @@ func TestDemo(t *testing.T) {
 	var told bytes.Buffer
 	err := Run(t.Context(), Options{
 		Coordinators: 3, Suppliers: 3, Cores: 2, Memory: "6Gi", Demo: true, Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"),
-		Dir: filepath.Join(t.TempDir(), "net"), Ray: setting(t, "RAYLINK_RAY", ""), Example: "../../examples/first-job",
+		Dir: filepath.Join(t.TempDir(), "net"), Ray: setting(t, "RAYLINK_RAY", ""), Python: os.Getenv("RAYLINK_PYTHON"), Example: "../../examples/first-job",
 	}, io.MultiWriter(&told, os.Stdout), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"3 suppliers' machines are up", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
+		"3 suppliers' machines are up", "a local Solana chain with USDC and IO serves", "Paid 5.00 USDC", "all of it, the fee falls at use",
+		"paid to ada by transaction", "paid to bo by transaction", "USDC on the chain: what the books say", "IO on the chain: what the books say",
+		"verified: chain and journal agree", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
 		"began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "fee 2 %", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
 	} {
 		if !strings.Contains(told.String(), want) {

@@ -24,6 +24,7 @@ type Options struct {
 	Bench        bool   `flag:"bench" help:"measure cluster create to ready beside a raw ray start, then end it"`
 	Rounds       int    `flag:"rounds" default:"5" help:"rounds of --bench"`
 	Ray          string `flag:"ray" default:"ray" help:"the Ray client's command, for --demo"`
+	Python       string `flag:"python" help:"a Python with solders, which the local chain runs on; by default it is looked for"`
 	Example      string `flag:"example" default:"examples/first-job" help:"directory of the job, for --demo"`
 	Binary       string `flag:"-"` // the raylink binary; this process's own if empty
 	Down         string `flag:"down" help:"end the network that --keep left in this directory, and nothing else"`
@@ -49,6 +50,11 @@ func Run(ctx context.Context, o Options, out io.Writer, log *slog.Logger) error 
 	}
 	fmt.Fprintf(out, "\n== A network of %d coordinators and %d suppliers, in %s\n", o.Coordinators, o.Suppliers, o.Dir)
 	cfg.Dir, cfg.Binary = o.Dir, o.Binary
+	if !o.Bench { // what is measured there pays nobody
+		if cfg.Python, err = o.python(ctx, func(format string, args ...any) { fmt.Fprintf(out, "     "+format+"\n", args...) }); err != nil {
+			return err
+		}
+	}
 	n, err := Start(ctx, cfg)
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ import (
 
 func agentName(i int) string { return "agent-" + supplierName(i) }
 
-// prices per core and hour that the suppliers ask, in turn.
-func price(i int) string { return []string{"0.040", "0.036", "0.045"}[i%3] }
+// asking is the price per core and hour that suppliers ask, in turn.
+func asking(i int) string { return []string{"0.040", "0.036", "0.045"}[i%3] }
 
 func (n *Network) startSuppliers(ctx context.Context) error {
 	for i := range n.cfg.Suppliers {
@@ -27,7 +27,10 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 			return err
 		}
 		args := []string{"supplier", "--name", "box-of-" + supplierName(i), "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i%n.cfg.Coordinators)],
-			"--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--price-cpu-hour", price(i)}
+			"--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--price-cpu-hour", asking(i)}
+		if n.cfg.Scripted {
+			args = append(args, "--runtime", "scripted")
+		}
 		if n.cfg.Contained {
 			err = n.contain(ctx, name, token, args)
 		} else {

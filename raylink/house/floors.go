@@ -124,6 +124,7 @@ func billing() []Row {
 		{"billing/price/jupiter", Floor3a, []May{{"billing/price/feed", "asks within its limits"}}},
 		{"billing/price/administered", Floor3a, []May{{"billing/price/feed", "reads its key file as it reads secrets"}}},
 		{"billing/settle", Floor3b, nil},
+		{"billing/settle/audit", Floor3b, nil},
 		{"billing/settle/signer", Floor3b, []May{{"billing/settle", "shares the rule of when a transaction is dead"}}},
 	}
 }

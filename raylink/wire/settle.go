@@ -54,9 +54,19 @@ type Wallet struct {
 
 // Settlement is how a supplier is paid: GET and PUT /v1/settlement.
 type Settlement struct {
-	Takes   money.Asset  `json:"takes"`  // USDC or IO
-	Wallet  string       `json:"wallet"` // a proven one; empty is not yet
-	Minimum money.Amount `json:"minimum"`
+	Takes   money.Asset  `json:"takes"`   // USDC or IO
+	Wallet  string       `json:"wallet"`  // a proven one; empty is not yet
+	Minimum money.Amount `json:"minimum"` // the supplier's own
+
+	Least *money.Amount `json:"least,omitempty"` // the network's; in answers
+}
+
+// From is the least amount that is paid out: the supplier's own minimum, or the network's where that is more.
+func (s Settlement) From() money.Amount {
+	if s.Least != nil && s.Least.Asset == s.Takes && s.Least.Minor > s.Minimum.Minor {
+		return *s.Least
+	}
+	return s.Minimum
 }
 
 // Earnings is what an account has earned as a supplier: GET /v1/earnings.
@@ -134,6 +144,13 @@ type SwapRequest struct {
 type AssignRequest struct {
 	Key     string            `json:"key"`
 	Account raylink.AccountID `json:"account"`
+}
+
+// RefundRequest returns a deposit in suspense to a wallet that an account has proven: POST /v1/suspense/refund.
+type RefundRequest struct {
+	Key     string            `json:"key"`
+	Account raylink.AccountID `json:"account"`
+	Wallet  string            `json:"wallet"`
 }
 
 // Treasury is all that an admin has to know of the money: GET /v1/treasury.

@@ -25,13 +25,18 @@ func everything(now time.Time) world {
 		machines: machines(now),
 		status:   status(now),
 	}
+	w.affairs = riches(now)
+	w.balance.Free, w.balance.Held, w.balance.Purses, w.balance.Cap = purses(), wire.Sums{money.MicroUSD(1_224_000)}, inPurses(), &wire.Cap{PerDay: money.MicroUSD(50_000_000), Alarm: 80, Today: money.MicroUSD(42_180_500)}
 	for _, p := range raylink.Phases() {
 		w.clusters = append(w.clusters, cluster(p, now))
 	}
 	w.clusters = append(w.clusters, warned(now), restarted(now), leaving(raylink.PhaseEnding, now), leaving(raylink.PhaseEnded, now), failed(now), lost(now))
-	for _, cl := range w.clusters {
+	for i, cl := range w.clusters {
 		w.bills[cl.ID] = bill(cl, now)
+		w.pays[cl.ID] = []string{"grant", "usdc", "io", "usdc"}[i%4]
 	}
+	ready := raylink.ClusterID(idOf(raylink.PhaseReady))
+	w.bills[ready] = inIO(w.bills[ready])
 	return w
 }
 
@@ -181,6 +186,7 @@ func bill(cl wire.Cluster, now time.Time) wire.Bill {
 		b.Lines = append(b.Lines, l)
 	}
 	b.Total.Minor = b.Use.Minor + b.Fee.Minor
+	b.Paid.Minor = b.Total.Minor
 	return b
 }
 
@@ -237,5 +243,6 @@ func hostile(now time.Time) world {
 		w.status.Gateways[i].URL = name()
 	}
 	w.status.Leader, w.status.Version = name(), name()
+	w.spoil(name)
 	return w
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/billing/price"
 	"raylink/coordinator/dashboard"
 	"raylink/raylink"
 	"raylink/raylink/wire"
@@ -37,6 +39,7 @@ type world struct {
 	accounts []wire.Account
 	status   wire.Status
 	balance  wire.Balance
+	affairs
 }
 
 func (w world) source() dashboard.Source {
@@ -54,6 +57,10 @@ func (w world) source() dashboard.Source {
 		Bill:     func(id raylink.ClusterID) (wire.Bill, error) { return w.bills[id], nil },
 		Balance:  func(raylink.AccountID) (wire.Balance, error) { return w.balance, nil },
 		Accounts: func() []wire.Account { return w.accounts },
+		Earnings: func(raylink.AccountID) wire.Earnings { return w.earnings },
+		Treasury: func() wire.Treasury { return w.treasury },
+		Price:    func() wire.Price { return w.price },
+		Till:     w.till(),
 	}
 }
 
@@ -66,7 +73,7 @@ func Scenes(now time.Time) ([]Scene, error) {
 			return err
 		}
 		for _, p := range paths {
-			name := prefix + strings.ReplaceAll(strings.TrimPrefix(p, "/ui"), "/", "-")
+			name := prefix + strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(strings.TrimPrefix(p, "/ui"))
 			scenes = append(scenes, Scene{Name: strings.TrimSuffix(name, "-"), Path: p, Handler: h})
 		}
 		return nil
@@ -79,15 +86,22 @@ func Scenes(now time.Time) ([]Scene, error) {
 	bills := []string{"/ui/clusters/" + idOf(raylink.PhaseReady) + "/bill", "/ui/clusters/" + idOf(raylink.PhaseEnded) + "/bill", "/ui/clusters/" + idOf(raylink.PhaseImage) + "/bill"}
 	odd := hostile(now)
 	oddCluster := "/ui/clusters/" + string(odd.clusters[0].ID)
-	admin := []string{"/ui", "/ui/clusters", "/ui/machines", "/ui/balance", "/ui/accounts", "/ui/group"}
+	admin := []string{"/ui", "/ui/clusters", "/ui/machines", "/ui/balance", "/ui/accounts", "/ui/treasury", "/ui/group"}
+	var topups, odds []string
+	for i := range full.topups {
+		topups, odds = append(topups, "/ui/topups/"+full.topups[i].ID), append(odds, "/ui/topups/"+odd.topups[i].ID)
+	}
 	for _, err := range []error{
-		add("tenant", as(full, raylink.RoleTenant), append(append([]string{"/ui", "/ui/clusters", "/ui/machines", "/ui/balance", "/ui/clusters/none"}, clusters...), bills...)...),
-		add("supplier", as(full, raylink.RoleSupplier), "/ui", "/ui/machines", "/ui/balance", "/ui/clusters"),
-		add("admin", as(full, raylink.RoleAdmin), append(admin, clusters[0])...),
+		add("tenant", as(full, raylink.RoleTenant), append(append([]string{"/ui", "/ui/clusters", "/ui/machines", "/ui/balance", "/ui/clusters/none"}, clusters...), append(bills, topups...)...)...),
+		add("supplier", as(full, raylink.RoleSupplier), "/ui", "/ui/machines", "/ui/balance", "/ui/earnings", "/ui/clusters"),
+		add("admin", as(full, raylink.RoleAdmin), append(admin, clusters[0], topups[0], "/ui/balance?account=acc-millmillmi", "/ui/earnings?account=acc-millmillmi")...),
+		add("halted", as(halted(full, now), raylink.RoleAdmin), "/ui/balance", "/ui/treasury", "/ui/earnings", bills[0]),
+		add("cards", as(cardsAlone(full), raylink.RoleTenant), "/ui/balance"),
+		add("tokens", as(tokensAlone(full), raylink.RoleTenant), "/ui/balance"),
 		add("empty-tenant", as(world{}, raylink.RoleTenant), "/ui", "/ui/clusters", "/ui/machines", "/ui/balance"),
-		add("empty-supplier", as(world{}, raylink.RoleSupplier), "/ui", "/ui/machines", "/ui/balance"),
+		add("empty-supplier", as(world{}, raylink.RoleSupplier), "/ui", "/ui/machines", "/ui/balance", "/ui/earnings"),
 		add("empty-admin", as(world{}, raylink.RoleAdmin), admin...),
-		add("hostile", as(odd, raylink.RoleAdmin), append(admin, oddCluster, oddCluster+"/bill")...),
+		add("hostile", as(odd, raylink.RoleAdmin), append(append(admin, oddCluster, oddCluster+"/bill", "/ui/earnings"), odds...)...),
 	} {
 		if err != nil {
 			return nil, err
@@ -97,6 +111,11 @@ func Scenes(now time.Time) ([]Scene, error) {
 	if err != nil {
 		return nil, err
 	}
+	refused, err := stage(as(full, raylink.RoleTenant))
+	if err != nil {
+		return nil, err
+	}
+	scenes = append(scenes, Scene{Name: "refused-topup", Path: "/ui/topups", Handler: posting(refused)})
 	return append(scenes, Scene{Name: "sign-in", Path: "/ui/sign-in", Handler: signedOut.r}), nil
 }
 
@@ -108,6 +127,9 @@ func as(w world, role raylink.Role) world {
 	w.who.Account, w.who.Role = "acc-ownerowner", role
 	if w.balance.Name == "" {
 		zero := money.MicroUSD(0)
+		w.earnings = wire.Earnings{Account: w.who.Account, Settlement: wire.Settlement{Takes: money.USDC, Minimum: usdc(1_000_000)}, Paid: wire.Sums{zero}, NextRun: time.Time{}.Add(time.Hour),
+			Lines: []payout.Line{{Amount: usdc(0), Code: payout.NothingEarned}}}
+		w.price.Halt = price.CodeNoPrice
 		w.balance = wire.Balance{Account: w.who.Account, Name: w.who.Name, Free: wire.Sums{zero}, Held: wire.Sums{zero}, Earned: wire.Sums{zero}}
 	}
 	return w

@@ -15,8 +15,9 @@ import (
 )
 
 func (a *app) admin() *cobra.Command {
-	return parent("admin", "Accounts, credit, and the health of the network", "",
-		parent("account", "Make and list accounts", "", a.accountCreate(), a.accountList()), a.grant(), a.status())
+	return parent("admin", "Accounts, credit, the treasury, and the health of the network", "",
+		parent("account", "Make and list accounts", "", a.accountCreate(), a.accountList()), a.grant(), a.status(),
+		a.adminTreasury(), a.adminPrice(), a.adminPayout(), a.adminSuspense(), a.adminCard())
 }
 
 func (a *app) accountCreate() *cobra.Command {

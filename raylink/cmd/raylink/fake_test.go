@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -41,6 +42,8 @@ type fake struct {
 	grown    bool             // the second one belongs to the group
 	second   *httptest.Server // a coordinator that the group has grown by
 	manifest string
+	journal  []byte
+	money    fakeMoney
 }
 
 func startFake() (*fake, error) {
@@ -49,7 +52,8 @@ func startFake() (*fake, error) {
 		return nil, err
 	}
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	f := &fake{free: money.MicroUSD(10_000_000), fingerprint: client.Fingerprint(ca)}
+	f := &fake{free: money.MicroUSD(10_000_000), fingerprint: client.Fingerprint(ca), money: newFakeMoney()}
+	f.journal = []byte("{\"seq\":1}\n{\"seq\":2}\n") // a cut answer shows in the session
 	f.caPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})
 	f.machine = wire.Machine{ID: "m-aaaaaaaaaa", Name: "box", Owner: "acc-supplier22", State: "up", JoinedAt: created, Leases: 1,
 		Offer: raylink.Offer{Arch: "amd64", CPUHour: 120_000, Resources: raylink.Resources{CPU: 40_000, Memory: 8 << 30}, Labels: map[string]string{"zone": "a"}},
@@ -101,7 +105,7 @@ type handler func(r *http.Request) (any, *raylink.Error)
 
 func (f *fake) api() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, h := range map[string]handler{
+	routes := map[string]handler{
 		"GET /v1/status": f.getStatus, "GET /v1/whoami": f.getMe, "GET /v1/balance": f.getBalance,
 		"GET /v1/machines": f.getMachines, "GET /v1/machines/{id}": f.getMachine, "POST /v1/machines/{id}/{verb}": f.postMachine,
 		"POST /v1/quotes": f.postQuote, "POST /v1/clusters": f.postCluster, "GET /v1/clusters": f.getClusters,
@@ -109,7 +113,9 @@ func (f *fake) api() http.Handler {
 		"POST /v1/tokens": f.postToken, "GET /v1/tokens": f.getTokens, "DELETE /v1/tokens/{id}": f.deleteToken,
 		"POST /v1/join-tokens": f.postJoinToken, "POST /v1/accounts": f.postAccount, "GET /v1/accounts": f.getAccounts,
 		"POST /v1/accounts/{id}/grants": f.postGrant, "GET /v1/journal": nil,
-	} {
+	}
+	maps.Copy(routes, f.moneyRoutes())
+	for pattern, h := range routes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -122,7 +128,7 @@ func (f *fake) api() http.Handler {
 				return
 			}
 			if h == nil {
-				_, _ = w.Write([]byte("{\"seq\":1}\n{\"seq\":2}\n")) // a cut answer shows in the session
+				_, _ = w.Write(f.journal)
 				return
 			}
 			body, e := h(r)

@@ -35,7 +35,8 @@ func (f *fake) grow() {
 }
 
 func (f *fake) getBalance(*http.Request) (any, *raylink.Error) {
-	return wire.Balance{Account: "acc-aaaaaaaaaa", Name: "Ann", Free: wire.Sums{f.free}, Held: wire.Sums{money.MicroUSD(0)}, Earned: wire.Sums{money.MicroUSD(0)}}, nil
+	return wire.Balance{Account: "acc-aaaaaaaaaa", Name: "Ann", Free: wire.Sums{f.free}, Held: wire.Sums{money.MicroUSD(0)}, Earned: wire.Sums{money.MicroUSD(0)}, Cap: f.money.cap,
+		Purses: []wire.Purse{{Purse: "grant", Free: f.free, Held: money.MicroUSD(0)}, {Purse: "usdc", Free: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Held: money.Amount{Asset: money.USDC}}}}, nil
 }
 
 func (f *fake) getMachines(*http.Request) (any, *raylink.Error) {
@@ -73,7 +74,7 @@ func (f *fake) postCluster(r *http.Request) (any, *raylink.Error) {
 	created := time.Now()
 	usd := money.MicroUSD(0)
 	c := &wire.Cluster{ID: "c-aaaaaaaaaa", Name: "first-job", Owner: "acc-aaaaaaaaaa", Phase: raylink.PhasePlaced, Endpoints: []string{},
-		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd,
+		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd, Pay: "grant",
 		Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0", Subnet: "10.77.0.0/24", CreatedAt: created,
 		Nodes: []wire.Node{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Role: raylink.NodeHead, Machine: f.machine.ID, Address: "10.77.0.2", Rate: 120_000}}}
 	f.clusters = []*wire.Cluster{c} // its name and id are always the same
@@ -138,8 +139,8 @@ func (f *fake) getBill(r *http.Request) (any, *raylink.Error) {
 	}
 	usd := money.MicroUSD
 	minutes := []wire.BillMinute{
-		{Ordinal: 0, Outcome: "charged", AgentSeconds: 60, GatewaySeconds: 55, Gateway: "g-aaaaaaaaaa", Amount: usd(2000), Fee: usd(40), Entry: 7},
-		{Ordinal: 1, Outcome: "waived", Reason: "the gateway saw 10 of 60 seconds", AgentSeconds: 60, GatewaySeconds: 10, Gateway: "g-aaaaaaaaaa", Amount: usd(0), Fee: usd(0), Entry: 8},
+		{Ordinal: 0, Outcome: "charged", AgentSeconds: 60, GatewaySeconds: 55, Gateway: "g-aaaaaaaaaa", Amount: usd(2000), Fee: usd(40), Paid: usd(2040), Entry: 7},
+		{Ordinal: 1, Outcome: "waived", Reason: "the gateway saw 10 of 60 seconds", AgentSeconds: 60, GatewaySeconds: 10, Gateway: "g-aaaaaaaaaa", Amount: usd(0), Fee: usd(0), Paid: usd(0), Entry: 8},
 	}
 	return wire.Bill{Cluster: c.ID, Name: c.Name, Use: usd(2000), FeePercent: "2", Fee: usd(40), Total: usd(2040), Pay: "grant", Paid: usd(2040), Held: usd(120_360), BalanceBefore: f.free,
 		BalanceNow: usd(9_877_600), From: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), To: time.Date(2026, 1, 2, 3, 6, 5, 0, time.UTC),

@@ -21,12 +21,13 @@ func realMain() int {
 	return a.run(ctx, os.Args[1:])
 }
 
-// verbs is everything that raylink can do, under the headings of its help.
+// verbs is everything that raylink can do, under the headings of its help: each verb's constructor stands in one of these lines.
 func (a *app) verbs() []heading {
 	return []heading{
 		{"Rent a cluster", []*cobra.Command{a.login(), a.quote(), a.cluster(), a.connect(), a.logs(), a.bill(), a.balance()}},
+		{"Pay and be paid", []*cobra.Command{a.topup(), a.withdraw(), a.wallet(), a.budget(), a.invoice(), a.price(), a.earnings(), a.settlement(), a.payout()}},
 		{"Supply machines", []*cobra.Command{a.supplier(), a.machine(), a.joinToken(), a.dataplane()}},
-		{"Run a network", []*cobra.Command{a.dev(), a.coordinator(), a.gateway(), a.admin(), a.token(), a.journal(), a.verify()}},
+		{"Run a network", []*cobra.Command{a.dev(), a.localchain(), a.coordinator(), a.gateway(), a.signer(), a.admin(), a.token(), a.journal(), a.verify()}},
 		{"About raylink", []*cobra.Command{a.version()}},
 	}
 }

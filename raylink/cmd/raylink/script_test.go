@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"raylink/billing/settle/chain"
+	"raylink/billing/settle/chain/solana"
 )
 
 func TestMain(m *testing.M) {
@@ -27,6 +31,10 @@ func TestSessions(t *testing.T) {
 			"die": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Value(networkKey{}).(*fake).coordinator.Close()
 			},
+			// books FILE makes it the network's journal.
+			"books": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Value(networkKey{}).(*fake).keep([]byte(ts.ReadFile(args[0])))
+			},
 			"grow": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(networkKey{}).(*fake).grow() },
 		},
 		Setup: func(e *testscript.Env) error {
@@ -44,6 +52,12 @@ func TestSessions(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/config")
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
+			// wallet.json is a wallet's key, and $WALLET its address.
+			key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+			e.Setenv("WALLET", string(chain.AddressOf(key.Public().(ed25519.PublicKey))))
+			if err := solana.WriteKey(e.WorkDir+"/wallet.json", key); err != nil {
+				return err
+			}
 			return os.WriteFile(e.WorkDir+"/ca.pem", network.caPEM, 0o600)
 		},
 	})

@@ -25,15 +25,15 @@ func (a *app) tokenCreate() *cobra.Command {
 			"  raylink token create --account acc-abcdefghij --role supplier",
 		Args: wants(),
 	}
-	c.Flags().StringVar(&role, "role", "tenant", "what it may do: tenant, supplier or admin")
+	c.Flags().StringVar(&role, "role", "tenant", "what it may do: tenant, supplier, admin or signer")
 	c.Flags().StringVar(&account, "account", "", "whose it is, by id or name; admins only (default: your own account)")
 	c.Flags().StringVar(&r.Label, "label", "", "what it is for, for the list")
 	c.Flags().StringVar(&r.TTL, "ttl", "", "how long it is good, such as 720h (default: until revoked)")
-	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"tenant", "supplier", "admin"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"tenant", "supplier", "admin", "signer"}, cobra.ShellCompDirectiveNoFileComp))
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if r.Role = raylink.Role(role); !r.Role.Valid() {
-			return usage(c, "--role takes tenant, supplier or admin, not %q", role)
+			return usage(c, "--role takes tenant, supplier, admin or signer, not %q", role)
 		}
 		s, err := a.open()
 		if err != nil {

@@ -25,12 +25,12 @@ finish() { "$setup/engine.sh" down || true; }
 case ${1:-} in
 demo)
 	prepare
-	bin/raylink dev --demo --ray "$venv/bin/ray" ${KEEP:+--keep}
+	bin/raylink dev --demo --ray "$venv/bin/ray" --python "$venv/bin/python" ${KEEP:+--keep}
 	;;
 dev)
 	shift
 	prepare
-	bin/raylink dev "$@"
+	bin/raylink dev --python "$venv/bin/python" "$@"
 	;;
 test)
 	prepare wireguard-tools iptables chromium
@@ -43,7 +43,7 @@ test)
 	real=$(grep -rl --include='*_test.go' 'RAYLINK_REAL' . | xargs -n1 dirname | sort -u)
 	# One package after another: each wants the machine's two cores for itself.
 	# shellcheck disable=SC2086
-	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" RAYLINK_BIN="$root/bin/raylink" go test -tags hashicorpmetrics -count=1 -p 1 -timeout 25m $real
+	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" RAYLINK_PYTHON="$venv/bin/python" RAYLINK_BIN="$root/bin/raylink" go test -tags hashicorpmetrics -count=1 -p 1 -timeout 25m $real
 	;;
 bench)
 	prepare

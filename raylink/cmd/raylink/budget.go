@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"raylink/billing/money"
+	"raylink/raylink/wire"
+)
+
+// budgets is what `raylink budget` shows.
+type budgets struct {
+	Cap      *wire.Cap       `json:"cap,omitempty"`
+	Purses   []wire.Purse    `json:"purses"`
+	Clusters []clusterBudget `json:"clusters"`
+}
+
+// clusterBudget is how one running cluster stands.
+type clusterBudget struct {
+	Cluster string        `json:"cluster"`
+	Name    string        `json:"name"`
+	Purse   string        `json:"purse"`
+	Spent   money.Amount  `json:"spent"`
+	Maximum *money.Amount `json:"maximum,omitempty"`
+	PerHour money.Amount  `json:"per_hour"`
+	Warning string        `json:"warning,omitempty"`
+
+	RunsOutAt *time.Time `json:"runs_out_at,omitempty"`
+}
+
+func (a *app) budget() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "budget",
+		Short: "Show or set what may be spent: a day, and by each cluster",
+		Long: `Budget shows what stands between you and a surprise: the most that your account may spend in a day (UTC), and the most that each cluster
+may ever cost. A cluster ends in order before it costs more.`,
+		Example: "  raylink budget\n  raylink budget set --per-day 40 --alarm 80\n  raylink budget cluster first-job 12.50", Args: wants(),
+	}
+	c.AddCommand(a.budgetSet(), a.budgetCluster())
+	return remote(a, c, func(c *cobra.Command, s *session, _ []string) (budgets, error) { return fetchBudgets(c, s) }, func(w io.Writer, b budgets) {
+		showCap(w, b.Cap)
+		rows := [][]string{{"PURSE", "FREE", "HELD", "RUNS OUT"}}
+		for _, p := range b.Purses {
+			rows = append(rows, []string{p.Purse, amount(p.Free), amount(p.Held), runsOut(p.RunsOutAt)})
+		}
+		fmt.Fprintln(w)
+		grid(w, "", rows...)
+		if len(b.Clusters) == 0 {
+			return
+		}
+		rows = [][]string{{"CLUSTER", "PURSE", "SPENT", "AT MOST", "AN HOUR", "RUNS OUT", "WARNING"}}
+		for _, x := range b.Clusters {
+			most := "what the purse holds"
+			if x.Maximum != nil {
+				most = amount(*x.Maximum)
+			}
+			rows = append(rows, []string{x.Name, x.Purse, amount(x.Spent), most, amount(x.PerHour), runsOut(x.RunsOutAt), x.Warning})
+		}
+		fmt.Fprintln(w)
+		grid(w, "", rows...)
+	})
+}
+
+func fetchBudgets(c *cobra.Command, s *session) (budgets, error) {
+	b := budgets{Clusters: []clusterBudget{}}
+	me, err := s.Balance(c.Context(), "")
+	if err != nil {
+		return b, err
+	}
+	b.Cap, b.Purses = me.Cap, me.Purses
+	clusters, err := s.Clusters(c.Context())
+	if err != nil {
+		return b, err
+	}
+	for _, x := range clusters {
+		if x.Phase.Over() || x.Owner != me.Account {
+			continue
+		}
+		b.Clusters = append(b.Clusters, clusterBudget{Cluster: string(x.ID), Name: x.Name, Purse: x.Pay, Spent: x.Spent, Maximum: x.Maximum,
+			PerHour: x.PerHour, Warning: x.Warning, RunsOutAt: x.RunsOutAt})
+	}
+	return b, nil
+}
+
+// runsOut is a predicted time, for people.
+func runsOut(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return moment(*at)
+}
+
+func showCap(w io.Writer, limit *wire.Cap) {
+	if limit == nil {
+		fmt.Fprintln(w, "No cap: your purses are the limit. `raylink budget set --per-day 40` sets one.")
+		return
+	}
+	alarm := "none"
+	if limit.Alarm > 0 {
+		alarm = fmt.Sprintf("at %d %%", limit.Alarm)
+	}
+	pairs(w, "", "a day (UTC)", amount(limit.PerDay), "today", amount(limit.Today), "alarm", alarm)
+}
+
+func (a *app) budgetSet() *cobra.Command {
+	var perDay string
+	var alarm int64
+	c := &cobra.Command{
+		Use:   "set",
+		Short: "Bound what your account spends in a day",
+		Long: `Set bounds what all your clusters together may cost from midnight to midnight UTC, fees included. When it is used up they end in order.
+The alarm is a part of it in percent: from there on, clusters and the dashboard warn. --per-day 0 takes the bound away.`,
+		Example: "  raylink budget set --per-day 40 --alarm 80\n  raylink budget set --per-day 0", Args: wants(),
+	}
+	c.Flags().StringVar(&perDay, "per-day", "", "USD a day; 0 is no bound")
+	c.Flags().Int64Var(&alarm, "alarm", 0, "warn from this part of it on, in percent")
+	return remote(a, c, func(c *cobra.Command, s *session, _ []string) (wire.Balance, error) {
+		if perDay == "" {
+			return wire.Balance{}, usage(c, "--per-day is missing")
+		}
+		limit, err := sumOrZero(c, perDay, string(money.USD))
+		if err != nil {
+			return wire.Balance{}, err
+		}
+		if alarm < 0 || alarm > 100 {
+			return wire.Balance{}, usage(c, "--alarm is a part in percent, from 0 to 100, not %d", alarm)
+		}
+		return s.SetCap(c.Context(), wire.CapRequest{PerDay: limit, Alarm: alarm})
+	}, func(w io.Writer, b wire.Balance) { showCap(w, b.Cap) })
+}
+
+func (a *app) budgetCluster() *cobra.Command {
+	c := &cobra.Command{
+		Use: "cluster NAME AMOUNT", Short: "Change the most that a cluster may ever cost, in USD with the fee; 0 is no limit",
+		Example: "  raylink budget cluster first-job 12.50\n  raylink budget cluster first-job 0", Args: wants("NAME", "AMOUNT"), ValidArgsFunction: a.clusterNames,
+	}
+	return remote(a, c, func(c *cobra.Command, s *session, args []string) (wire.Cluster, error) {
+		limit, err := sumOrZero(c, args[1], string(money.USD))
+		if err != nil {
+			return wire.Cluster{}, err
+		}
+		return s.SetBudget(c.Context(), args[0], limit)
+	}, func(w io.Writer, x wire.Cluster) {
+		fmt.Fprintf(w, "%s has spent %s so far. `raylink bill %s` shows its limit.\n", x.Name, amount(x.Spent), x.Name)
+	})
+}

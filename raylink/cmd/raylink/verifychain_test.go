@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"raylink/billing/ledger"
+	"raylink/billing/money"
+	"raylink/billing/settle/chain"
+	"raylink/billing/settle/chain/solana"
+	"raylink/billing/settle/localchain"
+	"raylink/billing/verify"
+	"raylink/raylink"
+)
+
+// ring is a treasury on a chain with the real token programs, and the books of what it did.
+type ring struct {
+	t         *testing.T
+	chain     *localchain.Chain
+	authority ed25519.PrivateKey
+	mint      chain.Mint
+	us, ann   ed25519.PrivateKey
+	account   chain.Address
+	book      *ledger.Ledger
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func of(key ed25519.PrivateKey) chain.Address {
+	return chain.AddressOf(key.Public().(ed25519.PublicKey))
+}
+
+func startRing(t *testing.T) *ring {
+	python := os.Getenv("RAYLINK_PYTHON")
+	if os.Getenv("RAYLINK_REAL") != "1" || python == "" {
+		t.Skip("the real token programs run with RAYLINK_REAL=1 and RAYLINK_PYTHON=<the environment of raylink/devnet/setup/python.sh>/bin/python")
+	}
+	c := must[*localchain.Chain](t)(localchain.Start(t.Context(), localchain.Config{Python: python, FinalityAge: 2}))
+	t.Cleanup(func() { _ = c.Close() }) // it ends with the context anyway
+	r := &ring{t: t, chain: c, book: ledger.New()}
+	for _, key := range []*ed25519.PrivateKey{&r.authority, &r.us, &r.ann} {
+		*key = must[ed25519.PrivateKey](t)(c.NewWallet(t.Context()))
+	}
+	r.mint = must[chain.Mint](t)(c.CreateMint(t.Context(), r.authority, money.USDC, 6))
+	r.account = must[chain.Address](t)(c.CreateTokenAccount(t.Context(), r.authority, of(r.us), r.mint))
+	theirs := must[chain.Address](t)(c.CreateTokenAccount(t.Context(), r.authority, of(r.ann), r.mint))
+	must[chain.Signature](t)(c.MintTo(t.Context(), r.authority, r.mint, theirs, 100_000_000))
+	r.finish()
+	paid := must[chain.Signature](t)(c.Pay(t.Context(), localchain.Payment{From: r.ann, To: of(r.us), Mint: r.mint, Amount: 50_000_000}))
+	r.finish()
+	r.post("deposit", string(paid)+"/"+string(r.account), nil, ledger.TreasuryChain, ledger.Tenant("acc-ann"), 50_000_000)
+	r.post("payout.reserve", "po-1", nil, ledger.Tenant("acc-ann"), ledger.Payout("po-1"), 20_000_000)
+	out := r.send(chain.Batch{Mint: r.mint, From: r.account, Owner: of(r.us), Transfers: []chain.Transfer{{Account: theirs, Amount: 20_000_000}}, Memo: "rl:po:pb-1"})
+	r.post("payout.paid", "po-1", map[string]any{"signature": out, "payout": map[string]any{"wallet": of(r.ann)}}, ledger.Payout("po-1"), ledger.TreasuryChain, 20_000_000)
+	return r
+}
+
+func (r *ring) finish() {
+	r.t.Helper()
+	if err := r.chain.TickFinal(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *ring) send(b chain.Batch) chain.Signature {
+	r.t.Helper()
+	ctx, builder, node := r.t.Context(), solana.NewBuilder(r.mint), r.chain.Client()
+	hash := must[chain.Blockhash](r.t)(node.Blockhash(ctx))
+	message := must[[]byte](r.t)(builder.Message(b, hash.Hash))
+	raw, name, err := builder.Assemble(message, ed25519.Sign(r.us, message))
+	if err == nil {
+		err = node.Send(ctx, raw)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.finish()
+	return name
+}
+
+func (r *ring) post(kind, ref string, note any, from, to string, minor int64) {
+	r.t.Helper()
+	postings := must[[]ledger.Posting](r.t)(ledger.Move(from, ledger.Posting{Account: to, Amount: money.Amount{Minor: minor, Asset: money.USDC}}))
+	must[ledger.Entry](r.t)(r.book.Post(time.Now(), kind, ref, postings, note))
+}
+
+// export is the journal as the ring says it is now.
+func (r *ring) export() string {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	header := verify.Header{ExportedAt: time.Now(), GroupKey: public, Chain: "local", Treasury: []verify.TokenAccount{
+		{Asset: money.USDC, Mint: string(r.mint.Address), Program: string(r.mint.Program), Account: string(r.account), Wallet: string(of(r.us))}}}
+	var out bytes.Buffer
+	if err := verify.Write(&out, header, r.book, public, func(m []byte) []byte { return ed25519.Sign(private, m) }); err != nil {
+		r.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// verify is `raylink verify - --chain` over the journal.
+func (r *ring) verify() (exit int, said string) {
+	var out, errs bytes.Buffer
+	a := &app{in: strings.NewReader(r.export()), out: &out, err: &errs, getenv: func(string) string { return "" }}
+	exit = a.run(r.t.Context(), []string{"verify", "-", "--chain", "--rpc", r.chain.URL()})
+	return exit, out.String() + errs.String()
+}
+
+// The journal of a treasury agrees with the chain that it was on; what is taken from the treasury behind the books' back shows.
+func TestVerifyAgainstTheChain(t *testing.T) {
+	r := startRing(t)
+	exit, said := r.verify()
+	if exit != 0 || !strings.Contains(said, "verified: chain and journal agree: 1 deposit(s), 1 payout(s) to 1 recipient(s)") {
+		t.Fatal(exit, said)
+	}
+	stolen := r.send(chain.Batch{Mint: r.mint, From: r.account, Owner: of(r.us), Memo: "rl:po:pb-2",
+		Transfers: []chain.Transfer{{Account: must[chain.Address](t)(solana.NewBuilder(r.mint).TokenAccount(of(r.ann), r.mint)), Amount: 1}}})
+	exit, said = r.verify()
+	if exit != raylink.CodeConflict.ExitCode() || !strings.Contains(said, "wrong: account "+string(r.account)+": transaction "+string(stolen)+" changed it by -0.000001 USDC") {
+		t.Error(exit, said)
+	}
+	invented := string(chain.SignatureOf(make([]byte, 64)))
+	r.post("deposit", invented+"/"+string(r.account), nil, ledger.TreasuryChain, ledger.Tenant("acc-eve"), 1)
+	if _, said = r.verify(); !strings.Contains(said, "the chain does not know transaction "+invented) {
+		t.Error(said)
+	}
+}
