@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"raylink/billing/exchange"
+	"raylink/billing/ledger"
+	"raylink/billing/meter"
 	"raylink/billing/money"
 	"raylink/raylink"
 )
@@ -121,15 +123,69 @@ func (c *SetBudget) apply(s *State) (any, error) {
 	if cl.Phase.Over() || cl.Phase == raylink.PhaseEnding {
 		return nil, raylink.Errorf(raylink.CodeConflict, "cluster %s has ended", c.ID).WithHint("create another: `raylink cluster create -f FILE --budget AMOUNT`")
 	}
-	if c.Budget < 0 || (c.Budget > 0 && c.Budget <= s.Spent(cl)) {
-		return nil, raylink.Errorf(raylink.CodeInvalid, "%s is not more than what cluster %s has cost already, %s", money.MicroUSD(c.Budget), c.ID, money.MicroUSD(s.Spent(cl))).
-			WithHint("give more, 0 for no limit, or delete the cluster")
+	used, err := s.used(cl)
+	if err != nil {
+		return nil, refusal(err)
 	}
+	if c.Budget < 0 || (c.Budget > 0 && c.Budget <= used) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "%s is not more than what cluster %s has used already, %s with the minute that runs",
+			money.MicroUSD(c.Budget), c.ID, money.MicroUSD(used)).WithHint("give more, 0 for no limit, or delete the cluster")
+	}
+	before := cl.Budget
 	cl.Budget = c.Budget
+	if err := s.trim(cl); err != nil {
+		cl.Budget = before
+		return nil, err
+	}
 	if cl.Phase == raylink.PhaseReady {
 		s.refill(cl)
 	}
 	return nil, nil
+}
+
+// used is the most that a cluster can have cost by now, in micro-USD: what is settled, and the minutes that are not, with the one that runs.
+func (s *State) used(c *Cluster) (int64, error) {
+	sum := s.Spent(c)
+	for _, l := range s.ClusterLeases(c.ID) {
+		if l.ReadyAt == nil {
+			continue
+		}
+		cost, err := meter.Cost([]money.Rate{l.Meter.Rate}, l.Meter.FeeBasisPoints, max(l.Due(s.Now, c.EndingAt)-l.Meter.Next, 0)+1)
+		if err != nil {
+			return 0, err
+		}
+		if sum, err = money.AddMinor(sum, cost); err != nil {
+			return 0, err
+		}
+	}
+	return sum, nil
+}
+
+// trim gives back what a hold has beyond its cluster's budget: otherwise the hold would be spent, however small the budget is now.
+func (s *State) trim(c *Cluster) error {
+	if c.Budget == 0 {
+		return nil
+	}
+	p, most := purse(c.Purse), max(c.Budget-s.Spent(c), 0)
+	if p.Asset() == money.IO {
+		_, minor := s.minuteOf(c)
+		most = s.holdMinutes(c) * minor
+	}
+	over := s.Held(c)
+	if over.Minor -= most; over.Minor <= 0 {
+		return nil
+	}
+	moves, err := ledger.Move(ledger.Hold(string(c.ID)), ledger.Posting{Account: p.Account(string(c.Owner)), Amount: over})
+	if err != nil {
+		return refusal(err)
+	}
+	if _, err := s.Ledger.Post(s.Now, "release", s.reference(string(c.ID)), moves, nil); err != nil {
+		return refusal(err)
+	}
+	if p == exchange.Card { // a dispute may be waiting for it
+		return s.move(s.Cards.Sweep(s.Now, string(c.Owner), s.Ledger))
+	}
+	return nil
 }
 
 // farAway is a run-out time that nobody asks for: ten years.

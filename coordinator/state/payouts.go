@@ -47,6 +47,7 @@ func (c *SetPayoutPolicy) apply(s *State) (any, error) {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "suppliers are paid at least every 31 days and at most every minute, not every %s", c.Every)
 	}
 	policy := c.Policy
+	policy.Minimum, policy.PerPayout, policy.PerHour = tokensOnly(policy.Minimum), tokensOnly(policy.PerPayout), tokensOnly(policy.PerHour)
 	policy.Own = s.Payouts.Policy.Own
 	if err := s.Payouts.Configure(policy); err != nil {
 		return nil, err
@@ -65,6 +66,9 @@ func (*RequestPayout) kind() string { return "payout.request" }
 
 func (c *RequestPayout) apply(s *State) (any, error) {
 	r := c.Request
+	if err := checkBy(c.By); err != nil {
+		return nil, err
+	}
 	if r.Kind == payout.Refund {
 		amount, err := s.Deposits.Refundable(r.Item)
 		if _, again := s.Payouts.Payouts[r.ID]; err != nil && !again {

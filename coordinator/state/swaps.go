@@ -99,6 +99,9 @@ func (c *RecordSwap) apply(s *State) (any, error) {
 	if _, done := s.Ledger.Find("swap", c.Signature); done {
 		return c.Signature, nil
 	}
+	if err := checkBy(c.By); err != nil {
+		return nil, err
+	}
 	gave, got, err := s.swapped(c.Signature)
 	if err != nil {
 		return nil, err
@@ -144,7 +147,7 @@ func (s *State) swapped(signature string) (gave, got money.Amount, err error) {
 		if in, err := s.Deposits.Refundable(key); err == nil {
 			got = in
 		}
-		if i := slices.IndexFunc(s.Deposits.Ignored, func(d deposit.Deposit) bool { return d.Key == key }); i >= 0 {
+		if i := slices.IndexFunc(s.Deposits.Ignored, func(d deposit.Deposit) bool { return d.Key == key && slices.Contains(d.Reasons, deposit.Outgoing) }); i >= 0 {
 			gave = money.Amount{Minor: -s.Deposits.Ignored[i].Amount, Asset: m.Asset}
 		}
 	}
@@ -161,7 +164,7 @@ type BurnBought struct{}
 func (*BurnBought) kind() string { return "buyback.burn" }
 
 func (c *BurnBought) apply(s *State) (any, error) {
-	for _, b := range s.Buybacks {
+	for _, b := range s.Buybacks { // one at a time: a second that cannot be reserved must not make a refusal of the first
 		if b.Swap == "" || b.Burn != "" {
 			continue
 		}
@@ -171,10 +174,8 @@ func (c *BurnBought) apply(s *State) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.post(entries); err != nil {
-			return nil, err
-		}
 		b.Burn = id
+		return nil, s.post(entries)
 	}
 	return nil, nil
 }

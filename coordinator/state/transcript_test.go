@@ -36,7 +36,8 @@ func TestTranscripts(t *testing.T) {
 					out.WriteString(line)
 				}
 			}
-			r.w.sound()
+			even(t, r.w.s)
+			export(t, r.w.s)
 			if *update {
 				if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
 					t.Fatal(err)
@@ -90,7 +91,8 @@ func (r *reader) say(t *testing.T, words []string) string {
 	if _, ok := c.(*SettleMinutes); ok && ReadResult(result, &settled) == nil {
 		return fmt.Sprintf("charged %d, waived %d, skipped %d\n", settled.Charged, settled.Waived, settled.Skipped)
 	}
-	return r.translate(strings.NewReplacer(`{"value":`, "ok ", `"}`, `"`, "{}", "ok").Replace(string(result)) + "\n")
+	value, _ := strings.CutPrefix(string(result), `{"value":`)
+	return r.translate(strings.TrimSpace("ok "+strings.Trim(value, "{}")) + "\n")
 }
 
 func (r *reader) translate(text string) string {
@@ -103,6 +105,9 @@ func (r *reader) translate(text string) string {
 // look answers what changes nothing but the time.
 func (r *reader) look(words []string) (string, bool) {
 	w := r.w
+	if text, ok := r.lookMoney(words); ok {
+		return text, true
+	}
 	switch words[0] {
 	case "wait":
 		d, err := time.ParseDuration(words[1])
@@ -135,7 +140,7 @@ func (r *reader) look(words []string) (string, bool) {
 		if r.Budget != NoLimit {
 			limit = fmt.Sprint(r.Budget, " by the budget")
 		}
-		return fmt.Sprintf("%d minutes held, %d in the purse %s, %s%s\n", r.Held, r.Purse, p, limit, r.Halt), true
+		return fmt.Sprintf("%d minutes held, %d in the purse %s, %s\n", r.Held, r.Purse, p, strings.TrimSpace(limit+" "+r.Halt)), true
 	case "restart":
 		w.s = reload(w.t, w.s)
 		return "", true
@@ -154,7 +159,9 @@ func number(text string) int64 {
 func (r *reader) command(t *testing.T, words []string, option map[string]string) Command {
 	t.Helper()
 	name := words[1]
-	acc := func(name string) raylink.AccountID { return id[raylink.AccountID]("acc", name) }
+	if c := r.money(words, option); c != nil {
+		return c
+	}
 	switch words[0] {
 	case "account":
 		return &OpenAccount{ID: acc(name), Name: name}
@@ -178,8 +185,6 @@ func (r *reader) command(t *testing.T, words []string, option map[string]string)
 	case "drain", "resume", "ban":
 		to := map[string]string{"drain": MachineDraining, "resume": MachineActive, "ban": MachineBanned}[words[0]]
 		return &SetMachine{ID: machineID(name), State: to, Reason: option["reason"]}
-	case "quote":
-		return r.w.quoteOf(name, acc(option["for"]), number(option["cores"]), strings.Split(option["on"], ",")...)
 	case "create":
 		c := createOf(name, acc(option["for"]), int(number(option["nodes"])))
 		if q := option["quote"]; q != "" {
@@ -193,6 +198,9 @@ func (r *reader) command(t *testing.T, words []string, option map[string]string)
 func (r *reader) later(t *testing.T, words []string, option map[string]string) Command {
 	t.Helper()
 	cluster := id[raylink.ClusterID]("c", words[1])
+	if _, ok := r.w.s.Clusters[cluster]; !ok && (words[0] == "settle" || words[0] == "gone") {
+		t.Fatalf("no cluster for %q", words)
+	}
 	switch words[0] {
 	case "advance":
 		return &AdvanceCluster{ID: cluster, Phase: raylink.Phase(words[2])}
