@@ -93,6 +93,14 @@ func (t *Batch) Live() *Attempt {
 	return &t.Attempts[len(t.Attempts)-1]
 }
 
+// Landed is the attempt that took effect, nil if none is known to have. It can be one that was said to be dead.
+func (t *Batch) Landed() *Attempt {
+	if i := slices.IndexFunc(t.Attempts, func(a Attempt) bool { return a.Stage == Finalized }); i >= 0 {
+		return &t.Attempts[i]
+	}
+	return nil
+}
+
 // Ready says whether NextBatch would make a batch.
 func (b *Book) Ready(now time.Time, asset money.Asset, free int64) bool {
 	return len(b.choose(now, asset, free)) > 0
@@ -205,7 +213,7 @@ func (b *Book) Attempt(now time.Time, a Attempted) error {
 		}
 		return raylink.Errorf(raylink.CodeConflict, "attempt %d of batch %s is another transaction", a.N, a.Batch)
 	}
-	if batch.State != Open || batch.Live() != nil || a.N != len(batch.Attempts)+1 {
+	if batch.State != Open || batch.Live() != nil || batch.Landed() != nil || a.N != len(batch.Attempts)+1 {
 		return raylink.Errorf(raylink.CodeConflict, "batch %s takes no attempt %d now: it is %s, after %d", a.Batch, a.N, batch.State, len(batch.Attempts)).
 			WithHint("throw the transaction away unsent and ask for work again")
 	}
@@ -238,7 +246,7 @@ func (b *Book) Work() []Work {
 	var list []Work
 	for _, id := range b.Open {
 		batch := b.Batches[id]
-		if _, halted := b.Halted(batch.Asset); !halted && batch.Live() == nil {
+		if _, halted := b.Halted(batch.Asset); !halted && batch.Live() == nil && batch.Landed() == nil {
 			list = append(list, Work{Batch: batch.clone(), N: len(batch.Attempts) + 1})
 		}
 	}

@@ -94,18 +94,26 @@ type Destination struct {
 func (b *Book) Unchecked(now time.Time, limit int) []Destination {
 	var list []Destination
 	seenAt := func(d Destination) time.Time { return b.Seen[destination(d.Wallet, d.Asset)].At }
-	want := func(wallet string, asset money.Asset) {
+	seldom := func(wallet string, asset money.Asset, bad time.Duration) {
 		seen, ok := b.Seen[destination(wallet, asset)]
 		age := b.Policy.Fresh / 2
 		if !seen.Exists || seen.Frozen {
-			age = min(age, time.Minute)
+			age = min(age, bad)
 		}
 		if wallet != "" && (!ok || now.Sub(seen.At) >= age) {
 			list = append(list, Destination{Wallet: wallet, Asset: asset})
 		}
 	}
+	want := func(wallet string, asset money.Asset) { seldom(wallet, asset, time.Minute) }
 	for account, setting := range b.Settings {
-		want(setting.Wallet, b.Setting(account).Takes)
+		takes := b.Setting(account).Takes
+		for _, asset := range []money.Asset{money.USDC, money.IO} {
+			if asset == takes {
+				want(setting.Wallet, asset)
+			} else { // what he earned before he changed his mind: few have it, and of most there is no such account
+				seldom(setting.Wallet, asset, time.Hour)
+			}
+		}
 	}
 	for _, asset := range []money.Asset{money.USDC, money.IO} {
 		for _, id := range b.Queue[asset] {

@@ -41,9 +41,11 @@ func (b *Book) Outcome(now time.Time, r Result) ([]ledger.Entry, error) {
 		return nil, raylink.Errorf(raylink.CodeConflict, "transaction %s is %s already", a.Signature, a.Stage)
 	}
 	a.conclude(now, r)
-	switch {
+	switch landed := batch.Landed(); {
 	case r.Stage == Finalized:
 		return b.pay(now, batch, a), nil
+	case landed != nil: // an earlier one that was said to be dead: this was the last that could pay the batch again
+		return b.pay(now, batch, landed), nil
 	case r.Stage == Failed || refused(r.Code):
 		b.split(now, batch, a)
 	}
@@ -82,14 +84,13 @@ func (b *Book) pay(now time.Time, batch *Batch, a *Attempt) []ledger.Entry {
 	return entries
 }
 
-// resurrect takes in that a transaction took effect which a node had not known when it was said to be dead. Where nothing was tried in its
-// place, it has paid. Else the batch may be paid twice: everything stops until an admin has looked.
+// resurrect takes in that a transaction took effect which a node had not known when it was said to be dead. Where nothing that was tried in
+// its place is alive, it has paid. Else the batch may be paid twice: everything stops until an admin has looked, and nothing is signed for the batch any more.
 func (b *Book) resurrect(now time.Time, batch *Batch, a *Attempt, r Result) ([]ledger.Entry, error) {
-	if batch.State == Open && a.N == len(batch.Attempts) {
-		a.conclude(now, r)
+	a.conclude(now, r)
+	if batch.State == Open && batch.Live() == nil {
 		return b.pay(now, batch, a), nil
 	}
-	a.conclude(now, r)
 	reason := fmt.Sprintf("transaction %s of batch %s took effect after it was said to have expired; later ones may pay the same", a.Signature, batch.ID)
 	b.Halts[""] = Halt{Reason: reason, By: "coordinator", At: now.UTC()}
 	return nil, nil

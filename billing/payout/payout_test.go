@@ -371,7 +371,7 @@ func TestReasonForEveryZero(t *testing.T) {
 	check(due(6_000_000), "")
 	d.now = d.now.Add(d.book.Policy.Fresh)
 	check(due(6_000_000), NoTokenAccount)
-	if list := d.book.Unchecked(d.now, 10); !reflect.DeepEqual(list, []Destination{{"wallet-a", money.USDC}}) {
+	if list := d.book.Unchecked(d.now, 10); !reflect.DeepEqual(list, []Destination{{"wallet-a", money.IO}, {"wallet-a", money.USDC}}) {
 		t.Errorf("unchecked %v", list)
 	}
 	if err := d.book.Halt(d.now, "", "acc-admin", "x"); err != nil {

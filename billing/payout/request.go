@@ -145,6 +145,9 @@ func (b *Book) Cancel(now time.Time, id string) ([]ledger.Entry, error) {
 		return nil, raylink.Errorf(raylink.CodeConflict, "payout %s is paid, by transaction %s", id, p.Signature)
 	case Batched:
 		batch := b.Batches[p.Batch]
+		if a := batch.Landed(); a != nil {
+			return nil, raylink.Errorf(raylink.CodeConflict, "payout %s is paid, by transaction %s", id, a.Signature).WithHint("it is posted when the attempt after it has ended")
+		}
 		if a := batch.Live(); a != nil {
 			return nil, raylink.Errorf(raylink.CodeConflict, "payout %s may be paid any moment by transaction %s", id, a.Signature).
 				WithHint("try again when that has ended: it takes about two minutes")

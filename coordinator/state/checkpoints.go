@@ -6,6 +6,7 @@ import (
 
 	"raylink/billing/ledger"
 	"raylink/raylink"
+	"raylink/raylink/identity"
 )
 
 // CheckpointEvery is how often the group signs how the journal stands, if anything was added.
@@ -15,6 +16,7 @@ const CheckpointEvery = time.Hour
 type Checkpoint struct {
 	Seq    uint64
 	Hash   string
+	Key    string // base64 of the key that signed it: always the group's
 	At     time.Time
 	Anchor string // signature of the transaction; empty while there is none
 }
@@ -32,13 +34,19 @@ func (c *RecordCheckpoint) apply(s *State) (any, error) {
 	if c.Root.Seq == 0 || head-min(c.Root.Seq, head) >= ledger.RootLag || len(stood) == 0 || stood[0].Hash != c.Root.Hash || !c.Root.Signed() {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "this root is not one of the journal's, or is not signed")
 	}
-	if last := s.lastCheckpoint(); last != nil && c.Root.Seq <= last.Seq {
-		return nil, nil // another leader was faster
+	key := identity.EncodeKey(c.Root.Key)
+	if last := s.lastCheckpoint(); last != nil {
+		if last.Key != key {
+			return nil, raylink.Errorf(raylink.CodeForbidden, "this root is signed by another key than those before")
+		}
+		if c.Root.Seq <= last.Seq {
+			return nil, nil // another leader was faster
+		}
 	}
 	if _, err := s.Ledger.Post(s.Now, ledger.KindCheckpoint, strconv.FormatUint(c.Root.Seq, 10), nil, c.Root); err != nil {
 		return nil, refusal(err)
 	}
-	s.Checkpoints = append(s.Checkpoints, &Checkpoint{Seq: c.Root.Seq, Hash: c.Root.Hash, At: s.Now})
+	s.Checkpoints = append(s.Checkpoints, &Checkpoint{Seq: c.Root.Seq, Hash: c.Root.Hash, Key: key, At: s.Now})
 	return nil, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"raylink/raylink"
@@ -96,7 +97,7 @@ func ReadResult(raw json.RawMessage, value any) error {
 func encodeResult(value any, err error) json.RawMessage {
 	var r Result
 	if err != nil {
-		r.Error = raylink.AsError(err)
+		r.Error = clipped(raylink.AsError(err))
 	} else if value != nil {
 		raw, merr := json.Marshal(value)
 		if merr != nil {
@@ -109,6 +110,23 @@ func encodeResult(value any, err error) json.RawMessage {
 		panic(fmt.Sprintf("encoding a result: %v", merr))
 	}
 	return raw
+}
+
+// maxWords is the most bytes of a refusal's message, and of its hint: they may quote what was sent.
+const maxWords = 2000
+
+// clipped is a refusal that is not longer than it has to be; it stands in every replica's memory.
+func clipped(e *raylink.Error) *raylink.Error {
+	short := *e
+	short.Message, short.Hint = clip(short.Message), clip(short.Hint)
+	return &short
+}
+
+func clip(text string) string {
+	if len(text) <= maxWords {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxWords], "") + "…"
 }
 
 // Answer is a remembered result of an idempotency key.
