@@ -4,7 +4,7 @@ SETUP := raylink/devnet/setup
 TAGS  := hashicorpmetrics
 export CGO_ENABLED := 0
 
-.PHONY: help build image demo dev test kuberay fast bench clean
+.PHONY: help build image demo dev test kuberay fast crash bench clean
 
 help: ## show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ kuberay: ## compare our ray start lines with KubeRay's own pod builder (the firs
 
 fast: ## the tests that need nothing: no Docker, no root
 	@go vet -tags $(TAGS) ./... && go test -tags $(TAGS) ./...
+
+crash: ## kill coordinators and signer a thousand times while money goes in and out (about half an hour)
+	@$(SETUP)/with.sh crash
 
 bench: ## measure: cluster create to ready beside a raw ray start, and the rooms' benchmarks
 	@$(SETUP)/with.sh bench

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"raylink/billing/deposit"
+	"raylink/billing/ledger"
 	"raylink/billing/money"
 	"raylink/billing/payout"
 	"raylink/billing/settle"
@@ -108,12 +109,17 @@ func (t *treasury) read(ctx context.Context, l *chainLoops) {
 	if time.Since(t.holdings().At) < holdingsBeat {
 		return
 	}
-	seen := api.Holdings{Amounts: map[money.Asset]int64{}, At: time.Now()}
+	seen := api.Holdings{Amounts: map[money.Asset]int64{}, Books: map[money.Asset]int64{}, At: time.Now()}
 	for asset, purse := range l.purses {
 		if account, err := l.clients[0].Account(ctx, purse.Account); err == nil {
 			seen.Amounts[asset] = account.Amount
 		}
 	}
+	t.group.Read(func(s *state.State) {
+		for asset := range l.purses {
+			seen.Books[asset] = -s.Ledger.Balance(ledger.TreasuryChain, asset)
+		}
+	})
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.seen = seen

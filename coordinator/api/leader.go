@@ -43,6 +43,7 @@ type Leader struct {
 // Holdings are what a node of the chain said of our token accounts, and when. The leader looks now and then.
 type Holdings struct {
 	Amounts map[money.Asset]int64 `json:"amounts,omitempty"` // minor units
+	Books   map[money.Asset]int64 `json:"books,omitempty"`   // what the books said at that moment
 	At      time.Time             `json:"at"`
 }
 

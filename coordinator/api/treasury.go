@@ -52,7 +52,8 @@ func (s *Server) Treasury(ctx context.Context) wire.Treasury {
 		return v
 	}
 	for i, p := range v.Positions {
-		if minor, ok := seen.Amounts[p.Asset]; ok {
+		// A reading from before the books moved on says nothing about them as they are now.
+		if minor, ok := seen.Amounts[p.Asset]; ok && seen.Books[p.Asset] == p.Chain.Minor {
 			v.Positions[i].OnChain = &money.Amount{Minor: minor, Asset: p.Asset}
 		}
 	}

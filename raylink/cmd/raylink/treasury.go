@@ -95,7 +95,7 @@ func showPositions(w io.Writer, a *app, list []wire.Position) {
 		{"capital", func(p wire.Position) money.Amount { return p.Capital }},
 		{"fees", func(p wire.Position) money.Amount { return p.Fees }},
 		{"exchange", func(p wire.Position) money.Amount { return p.Exchange }},
-		{"other", func(p wire.Position) money.Amount { return p.Other }},
+		{"granted, by card", func(p wire.Position) money.Amount { return p.Other }},
 		{"free to leave", func(p wire.Position) money.Amount { return p.Free }},
 	}
 	for _, p := range list {
@@ -104,7 +104,7 @@ func showPositions(w io.Writer, a *app, list []wire.Position) {
 	rows := [][]string{head}
 	seen := []string{"on chain, by a node"}
 	for _, p := range list {
-		text := "not asked"
+		text := "not read since the books moved"
 		switch {
 		case p.Asset == money.USD:
 			text = ""

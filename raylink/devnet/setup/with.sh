@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# with.sh demo|dev|test|bench: sets up what the target needs, runs it, and stops the Docker engine again if it was started here.
+# with.sh demo|dev|test|crash|bench: sets up what the target needs, runs it, and stops the Docker engine again if it was started here.
 # What it installs or finds, it says. It may be run again at any time; a second run finds everything there.
 set -euo pipefail
 setup=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -45,11 +45,16 @@ test)
 	# shellcheck disable=SC2086
 	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" RAYLINK_PYTHON="$venv/bin/python" RAYLINK_BIN="$root/bin/raylink" go test -tags hashicorpmetrics -count=1 -p 1 -timeout 25m $real
 	;;
+crash)
+	prepare
+	RAYLINK_REAL=1 RAYLINK_KILLS=${RAYLINK_KILLS:-1000} RAYLINK_RAY="$venv/bin/ray" RAYLINK_BIN="$root/bin/raylink" \
+		go test -tags hashicorpmetrics -count=1 -v -timeout 120m -run '^TestMoney$' ./raylink/devnet
+	;;
 bench)
 	prepare
 	# Those on the local chain with the real token programs are among them.
 	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" go test -tags hashicorpmetrics -run '^$' -bench . -benchtime 1s -timeout 30m ./...
 	RAYLINK_REAL=1 bin/raylink dev --bench
 	;;
-*) die "with.sh takes demo, dev, test or bench" ;;
+*) die "with.sh takes demo, dev, test, crash or bench" ;;
 esac
