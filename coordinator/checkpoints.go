@@ -11,12 +11,9 @@ import (
 	"raylink/coordinator/state"
 )
 
-// checkpointBeat is how often it is looked whether a checkpoint is due.
-const checkpointBeat = 30 * time.Second
-
-// checkpoints signs how the journal stands, on the leader, with the group's key.
-func checkpoints(ctx context.Context, books *chainBooks, auth *authority.Authority, log *slog.Logger) {
-	tick := time.NewTicker(checkpointBeat)
+// checkpoints signs every so often how the journal stands, on the leader, with the group's key.
+func checkpoints(ctx context.Context, every time.Duration, books *chainBooks, auth *authority.Authority, log *slog.Logger) {
+	tick := time.NewTicker(min(30*time.Second, every/4))
 	defer tick.Stop()
 	for {
 		select {
@@ -26,7 +23,7 @@ func checkpoints(ctx context.Context, books *chainBooks, auth *authority.Authori
 		}
 		var root ledger.Root
 		due := false
-		books.group.Read(func(s *state.State) { root.Seq, root.Hash, due = s.CheckpointDue(time.Now()) })
+		books.group.Read(func(s *state.State) { root.Seq, root.Hash, due = s.CheckpointDue(time.Now(), every) })
 		if !due {
 			continue
 		}

@@ -26,6 +26,7 @@ type Config struct {
 	Snapshot      int           `flag:"snapshot-entries" default:"8192" help:"log entries after which a snapshot is made"`
 	SnapshotCheck time.Duration `flag:"snapshot-check" default:"30s" help:"how often that is looked at"`
 	Trailing      int           `flag:"trailing-entries" default:"10240" help:"log entries that are kept behind a snapshot for coordinators that were away shortly"`
+	Checkpoint    time.Duration `flag:"checkpoint-every" default:"1h" help:"how often the group signs how the journal stands, if anything was added; a signer puts it on the chain"`
 	Heartbeat     time.Duration `flag:"heartbeat" default:"1s" help:"silence of the leader after which another one is elected; above the disk's worst stall"`
 	Solana        string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between (big sums need two that agree); one with a key in it belongs into the file of settings"`
 	PythFeed      string        `flag:"pyth-feed" help:"id of IO's price feed at Pyth; empty: it is not asked"`
@@ -48,6 +49,12 @@ func (c *Config) check() error {
 	}
 	if c.Heartbeat < 500*time.Millisecond && c.Heartbeat != 0 {
 		return raylink.Errorf(raylink.CodeInvalid, "--heartbeat %s is below the stall of a slow disk", c.Heartbeat).WithHint("500ms is the least")
+	}
+	if c.Checkpoint == 0 {
+		c.Checkpoint = time.Hour
+	}
+	if c.Checkpoint < 10*time.Second {
+		return raylink.Errorf(raylink.CodeInvalid, "--checkpoint-every %s is too often", c.Checkpoint).WithHint("10s is the least, 1h is usual")
 	}
 	if c.URL == "" {
 		host, port, err := net.SplitHostPort(c.Listen)

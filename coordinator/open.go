@@ -164,7 +164,7 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 			var both sync.WaitGroup
 			both.Go(func() { chain.run(term) })
 			both.Go(func() { prices(term, &chainBooks{chain}, sources, n.log) })
-			both.Go(func() { checkpoints(term, &chainBooks{chain}, auth, n.log) })
+			both.Go(func() { checkpoints(term, n.cfg.Checkpoint, &chainBooks{chain}, auth, n.log) })
 			both.Go(func() { (&cardLoop{books: &chainBooks{chain}, cards: line, log: n.log}).run(term) })
 			loop.Run(term)
 			both.Wait()

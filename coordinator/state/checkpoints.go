@@ -9,9 +9,6 @@ import (
 	"raylink/raylink/identity"
 )
 
-// CheckpointEvery is how often the group signs how the journal stands, if anything was added.
-const CheckpointEvery = time.Hour
-
 // Checkpoint is a signed root of the journal, and the transaction that put it onto the chain.
 type Checkpoint struct {
 	Seq    uint64
@@ -57,15 +54,15 @@ func (s *State) lastCheckpoint() *Checkpoint {
 	return s.Checkpoints[len(s.Checkpoints)-1]
 }
 
-// CheckpointDue is the root to be signed now: number and hash of the journal's last entry, if there is something new.
-func (s *State) CheckpointDue(now time.Time) (seq uint64, hash string, due bool) {
+// CheckpointDue is the root to be signed now, if one is to be every so often: number and hash of the journal's last entry, if there is something new.
+func (s *State) CheckpointDue(now time.Time, every time.Duration) (seq uint64, hash string, due bool) {
 	seq, hash = s.Ledger.Head()
 	last := s.lastCheckpoint()
 	switch {
 	case seq == 0:
 		return 0, "", false
 	case last == nil:
-		return seq, hash, now.Sub(s.Ledger.Entries(0, 1)[0].At) >= CheckpointEvery
+		return seq, hash, now.Sub(s.Ledger.Entries(0, 1)[0].At) >= every
 	}
 	fresh := 0
 	for _, e := range s.Ledger.Entries(last.Seq, 3) { // the checkpoint itself, and its anchor, are nothing new
@@ -73,7 +70,7 @@ func (s *State) CheckpointDue(now time.Time) (seq uint64, hash string, due bool)
 			fresh++
 		}
 	}
-	return seq, hash, fresh > 0 && now.Sub(last.At) >= CheckpointEvery
+	return seq, hash, fresh > 0 && now.Sub(last.At) >= every
 }
 
 // RecordAnchor records which transaction carries a checkpoint's memo.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"testing"
+	"time"
 
 	"raylink/billing/ledger"
 )
@@ -20,12 +21,12 @@ func rootOf(seq uint64, hash string, key ed25519.PrivateKey) ledger.Root {
 // TestCheckpoints: one an hour, if there is something new, and of what really stands there.
 func TestCheckpoints(t *testing.T) {
 	w, _ := small(t, "10")
-	if _, _, due := w.s.CheckpointDue(w.now); due {
+	if _, _, due := w.s.CheckpointDue(w.now, time.Hour); due {
 		t.Error("due at once")
 	}
-	w.now = w.now.Add(CheckpointEvery)
+	w.now = w.now.Add(time.Hour)
 	w.must(&Sweep{})
-	seq, hash, due := w.s.CheckpointDue(w.now)
+	seq, hash, due := w.s.CheckpointDue(w.now, time.Hour)
 	if !due {
 		t.Fatal("not due after an hour")
 	}
@@ -51,9 +52,9 @@ func TestCheckpoints(t *testing.T) {
 	if w.s.Checkpoints[0].Anchor != signature {
 		t.Errorf("anchored by %q", w.s.Checkpoints[0].Anchor)
 	}
-	w.now = w.now.Add(2 * CheckpointEvery)
+	w.now = w.now.Add(2 * time.Hour)
 	w.must(&Sweep{})
-	if _, _, due := w.s.CheckpointDue(w.now); due {
+	if _, _, due := w.s.CheckpointDue(w.now, time.Hour); due {
 		t.Error("due though nothing but the checkpoint and its anchor was added")
 	}
 }

@@ -196,7 +196,7 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 		data := filepath.Join(n.cfg.Dir, name)
 		args := []string{"--id", name, "--data", data, "--listen", listen, "--raft-listen", raft}
 		if n.chain != nil {
-			args = append(args, "--solana-rpc", n.chain.URL)
+			args = append(args, "--solana-rpc", n.chain.URL, "--checkpoint-every", "1m") // an hour would show none
 		}
 		if n.cfg.Fast {
 			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", "10")

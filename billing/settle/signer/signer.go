@@ -38,6 +38,7 @@ type Config struct {
 	Second  chain.Sender // nil where there is none; else both must agree that a transaction is dead
 	Builder chain.Builder
 	Margin  uint64 // blocks beyond the last valid height before a transaction is dead
+	Anchors Anchors // nil: checkpoints are not put on the chain
 	Every   time.Duration
 	Log     *slog.Logger
 }
@@ -77,6 +78,9 @@ func (s *Signer) Run(ctx context.Context) error {
 	for {
 		bounded, cancel := context.WithTimeout(ctx, time.Minute)
 		err := s.Step(bounded)
+		if s.config.Anchors != nil {
+			err = errors.Join(err, s.Anchor(bounded, s.config.Anchors))
+		}
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			s.config.Log.Warn("signing payouts", "error", err)

@@ -20,6 +20,7 @@ import (
 	"raylink/billing/settle/signer"
 	"raylink/raylink"
 	"raylink/raylink/client"
+	"raylink/raylink/wire"
 )
 
 // signerMargin is how many blocks beyond its last valid height a transaction counts as dead; coordinators wait as long.
@@ -75,7 +76,7 @@ func (a *app) runSigner(ctx context.Context, config signerConfig, log *slog.Logg
 	for _, r := range policy.Rules {
 		mints = append(mints, r.Mint)
 	}
-	parts := signer.Config{Key: key, Policy: policy, Journal: config.Journal, Books: books, Builder: solana.NewBuilder(mints...), Margin: signerMargin, Every: max(config.Every, 10*time.Millisecond), Log: log}
+	parts := signer.Config{Key: key, Policy: policy, Journal: config.Journal, Books: books, Anchors: books, Builder: solana.NewBuilder(mints...), Margin: signerMargin, Every: max(config.Every, 10*time.Millisecond), Log: log}
 	for i, node := range strings.Split(config.Solana, ",") {
 		line, err := solana.New(solana.Config{URL: strings.TrimSpace(node)})
 		if err != nil {
@@ -124,6 +125,20 @@ type coordinatorBooks struct{ *client.Client }
 func (b coordinatorBooks) Work(ctx context.Context) ([]payout.Work, error) {
 	v, err := b.SignerWork(ctx)
 	return v.Work, err
+}
+
+// Unanchored implements signer.Anchors.
+func (b coordinatorBooks) Unanchored(ctx context.Context) (uint64, string, error) {
+	v, err := b.SignerWork(ctx)
+	if err != nil || v.Anchor == nil {
+		return 0, "", err
+	}
+	return v.Anchor.Seq, v.Anchor.Memo, nil
+}
+
+// Anchored implements signer.Anchors.
+func (b coordinatorBooks) Anchored(ctx context.Context, seq uint64, signature string) error {
+	return b.RecordAnchor(ctx, wire.AnchorRequest{Seq: seq, Signature: signature})
 }
 
 // Attempt implements signer.Books.
