@@ -83,8 +83,10 @@ func (s *Story) paid(ctx context.Context) error {
 	if total[money.USDC] <= 0 || total[money.IO] <= 0 {
 		return fmt.Errorf("suppliers were paid %d minor units of USDC and %d of IO: both were to be more than none", total[money.USDC], total[money.IO])
 	}
-	if err := s.closePosition(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{s.closePosition, s.buyBack} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
 	file := filepath.Join(s.Network.cfg.Dir, "journal-with-payouts.jsonl")
 	if _, err := s.raylink(ctx, "admin", "journal", "export", "--file", file); err != nil {
@@ -175,18 +177,82 @@ func (s *Story) closePosition(ctx context.Context) error {
 	}
 	open := t.Positions[i].Exchange
 	s.note("conversions have left the house with %s, and as much IO too little; the desk changes that", open)
-	signature, err := s.Network.swap(ctx, open.Minor)
+	return s.atTheDesk(ctx, c, open, "position")
+}
+
+// atTheDesk swaps USDC of the treasury for IO and has it booked.
+func (s *Story) atTheDesk(ctx context.Context, c *client.Client, usdc money.Amount, purpose string) error {
+	signature, err := s.Network.swap(ctx, usdc.Minor)
 	if err != nil {
 		return err
 	}
 	if err := s.soon(ctx, "seeing the swap on both token accounts", creditLimit, func(ctx context.Context) error { return seen(ctx, c, signature) }); err != nil {
 		return err
 	}
-	if _, err := s.raylink(ctx, "admin", "admin", "treasury", "swap", string(signature), "--purpose", "position", "--yes"); err != nil {
+	_, err = s.raylink(ctx, "admin", "admin", "treasury", "swap", string(signature), "--purpose", purpose, "--yes")
+	return err
+}
+
+// buyBack turns the fees into IO at the desk, which the signer burns: the supply falls by what was bought.
+func (s *Story) buyBack(ctx context.Context) error {
+	n := s.Network
+	c, err := n.As("admin")
+	if err != nil {
 		return err
 	}
+	defer c.Close()
+	before, err := n.supply(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.raylink(ctx, "admin", "admin", "treasury", "buyback", "--threshold", "0.0001", "--interval", "1h"); err != nil {
+		return err
+	}
+	var b wire.Buyback
+	last := func(ctx context.Context, done func() bool) error {
+		t, err := c.Treasury(ctx)
+		if err != nil {
+			return err
+		}
+		if len(t.Buybacks) == 0 {
+			return errors.New("none is proposed")
+		}
+		if b = t.Buybacks[len(t.Buybacks)-1]; !done() {
+			return fmt.Errorf("%+v", b)
+		}
+		return nil
+	}
+	if err := s.soon(ctx, "proposing a buy-back", creditLimit, func(ctx context.Context) error { return last(ctx, func() bool { return true }) }); err != nil {
+		return err
+	}
+	s.note("the fees have reached the threshold: a buy-back of %s is proposed", b.Fees)
+	if err := s.atTheDesk(ctx, c, b.Fees, "buyback"); err != nil {
+		return err
+	}
+	if err := s.soon(ctx, "burning what was bought", 2*time.Minute, func(ctx context.Context) error { return last(ctx, func() bool { return b.Burnt }) }); err != nil {
+		return err
+	}
+	after, err := n.supply(ctx)
+	if err != nil {
+		return err
+	}
+	if before.Minor-after.Minor != b.Bought.Minor {
+		return fmt.Errorf("%s were bought to be burnt, and the supply went from %s to %s", b.Bought, before, after)
+	}
+	s.note("%s of fees bought %s, which are burnt: the supply fell from %s to %s", b.Paid, b.Bought, before, after)
 	_, err = s.raylink(ctx, "admin", "admin", "treasury")
 	return err
+}
+
+// supply is how much IO there is.
+func (n *Network) supply(ctx context.Context) (money.Amount, error) {
+	line, err := n.node()
+	if err != nil {
+		return money.Amount{}, err
+	}
+	defer line.Close()
+	minor, err := line.Supply(ctx, n.chain.IO.Address)
+	return money.Amount{Minor: minor, Asset: money.IO}, err
 }
 
 // seen says whether the watcher has seen what came in and what went out.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"net/http"
 	"strings"
 	"time"
@@ -62,9 +64,9 @@ func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {
 	}
 	node := wire.QuoteNode{Node: "first-job-head", Role: raylink.NodeHead, Group: "headgroup", Machine: f.machine.ID, Supplier: "bob", Rate: 120_000,
 		Resources: raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
-	return wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
+	return contracted(wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
 		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: "grant",
-		ExpiresAt: time.Now().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}, nil
+		ExpiresAt: time.Now().UTC().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}), nil
 }
 
 func (f *fake) postCluster(r *http.Request) (any, *raylink.Error) {
@@ -187,4 +189,15 @@ func (f *fake) postGrant(r *http.Request) (any, *raylink.Error) {
 	}
 	f.free = sum
 	return f.account(), nil
+}
+
+// contracted is a quote with the fake group's signature.
+func contracted(q wire.Quote) wire.Quote {
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{'G'}, ed25519.SeedSize))
+	text, err := wire.QuoteBytes(q)
+	if err != nil {
+		panic(err)
+	}
+	q.Contract = &wire.Contract{Key: key.Public().(ed25519.PublicKey), Signature: ed25519.Sign(key, text)}
+	return q
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"raylink/billing/money"
 	"raylink/raylink"
@@ -41,6 +44,44 @@ has signed: until it expires the cluster can be created at these prices, and it 
 			return err
 		}
 		return a.show(*format, q, func(w io.Writer) { a.showQuote(w, q) })
+	}
+	c.AddCommand(a.quoteCheck())
+	return c
+}
+
+// quoteCheck checks a kept quote, without the network.
+func (a *app) quoteCheck() *cobra.Command {
+	var key string
+	c := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check the group's signature on a quote that was kept, without the network",
+		Long: `Check reads a quote as -o json or -o yaml printed it and checks the group's signature over machines, prices, rate of exchange, expiry and maximum. With
+--key it must be that group's: the journal's checkpoints are signed by the same key.`,
+		Example: "  raylink quote -f cluster.yaml --budget 20 -o json > quote.json\n  raylink quote check quote.json", Args: wants("FILE"),
+	}
+	c.Flags().StringVar(&key, "key", "", "the group's public key, base64")
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		text, err := a.readInput(args[0], manifestLimit)
+		if err != nil {
+			return err
+		}
+		var q wire.Quote
+		if err := yaml.UnmarshalStrict(text, &q); err != nil {
+			return raylink.Errorf(raylink.CodeInvalid, "%s is no quote: %v", args[0], err).WithHint("`raylink quote -f FILE -o json` prints one")
+		}
+		signed, err := wire.QuoteBytes(q)
+		if err != nil {
+			return raylink.Errorf(raylink.CodeInvalid, "%s is no quote: %v", args[0], err)
+		}
+		if q.Contract == nil || len(q.Contract.Key) != ed25519.PublicKeySize || !ed25519.Verify(q.Contract.Key, signed, q.Contract.Signature) {
+			return raylink.Errorf(raylink.CodeConflict, "the signature does not fit: this is not the quote that the group signed")
+		}
+		by := base64.StdEncoding.EncodeToString(q.Contract.Key)
+		if key != "" && key != by {
+			return raylink.Errorf(raylink.CodeConflict, "the quote is signed by %s, not by that key", by)
+		}
+		fmt.Fprintf(a.out, "%s the quote %s is what the group with the key %s signed; it holds until %s.\n", a.paint(a.out, green, "verified:"), q.ID, by, moment(q.ExpiresAt))
+		return nil
 	}
 	return c
 }
