@@ -56,6 +56,14 @@ func (c *Config) check() error {
 	if c.Checkpoint < 10*time.Second {
 		return raylink.Errorf(raylink.CodeInvalid, "--checkpoint-every %s is too often", c.Checkpoint).WithHint("10s is the least, 1h is usual")
 	}
+	if c.StripeKey != "" && c.StripeSecrets == "" {
+		return raylink.Errorf(raylink.CodeInvalid, "--stripe-key-file without --stripe-webhook-file: payments would be heard of late").
+			WithHint("add --stripe-webhook-file with a file (0600) of the webhook's signing secret (whsec_…), or leave cards off without both")
+	}
+	if c.StripeSecrets != "" && c.StripeKey == "" {
+		return raylink.Errorf(raylink.CodeInvalid, "--stripe-webhook-file without --stripe-key-file: no card can be charged").
+			WithHint("add --stripe-key-file with a file (0600) of the secret key (sk_…), or leave cards off without both")
+	}
 	if c.URL == "" {
 		host, port, err := net.SplitHostPort(c.Listen)
 		if err != nil || host == "" || port == "0" {

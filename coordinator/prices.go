@@ -37,16 +37,20 @@ func (c *Config) sources() ([]feed.Source, error) {
 	return list, nil
 }
 
+// judged tells the feed that a sample which was refused for what it says is not to be proposed again.
+func judged(err error) error {
+	if err != nil && raylink.AsError(err).Code == raylink.CodeInvalid {
+		return errors.Join(price.ErrSample, err)
+	}
+	return err
+}
+
 // prices asks the sources, on the leader, and proposes what they say.
 func prices(ctx context.Context, books *chainBooks, sources []feed.Source, log *slog.Logger) {
 	if len(sources) == 0 {
 		return
 	}
 	feed.Run(ctx, sources, priceBeat, func(ctx context.Context, s price.Sample) error {
-		err := books.propose(ctx, &state.SetPrice{Sample: s})
-		if raylink.AsError(err).Code == raylink.CodeInvalid && err != nil {
-			return errors.Join(price.ErrSample, err) // judged: the same one is not proposed again
-		}
-		return err
+		return judged(books.propose(ctx, &state.SetPrice{Sample: s}))
 	}, log)
 }

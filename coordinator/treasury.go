@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,10 +21,11 @@ import (
 )
 
 const (
-	chainBeat    = time.Second     // between two looks at the chain
-	chainMargin  = 32              // blocks beyond an attempt's last valid height: nodes behind one address may differ
-	checkAtOnce  = 50              // destinations that one look checks
-	holdingsBeat = 5 * time.Second // between two readings of our token accounts
+	lookLimit    = 30 * time.Second // of one look
+	chainBeat    = time.Second      // between two looks at the chain
+	chainMargin  = 32               // blocks beyond an attempt's last valid height: nodes behind one address may differ
+	checkAtOnce  = 50               // destinations that one look checks
+	holdingsBeat = 5 * time.Second  // between two readings of our token accounts
 )
 
 // treasury runs the loops between books and chain, on the leader. Two leaders at once are harmless: what they propose is done once.
@@ -71,26 +71,32 @@ func (t *treasury) use(l *chainLoops) {
 // run works for one term of leadership.
 func (t *treasury) run(ctx context.Context) {
 	if len(t.nodes) == 0 {
-		return // this coordinator talks to no chain: another one does, or none
+		if t.configured() != nil {
+			t.log.Warn("this coordinator leads and has no line to the chain: no deposits are seen and no payouts go out until another one leads; give each --solana-rpc")
+		}
+		return
 	}
 	tick := time.NewTicker(chainBeat)
 	defer tick.Stop()
 	var loops *chainLoops
+	trouble := ""
 	for {
 		if next := t.configured(); next != nil && (loops == nil || loops.treasury != next.treasury) {
 			if loops != nil {
 				loops.close()
 			}
-			if err := next.open(ctx, t); err != nil {
-				t.log.Warn("connecting to the chain", "err", err)
+			err := next.open(ctx, t)
+			if err != nil {
 				next = nil
+				if err.Error() != trouble {
+					trouble = err.Error()
+					t.log.Warn("connecting to the chain", "err", err)
+				}
 			}
-			loops = next
+			if loops = next; loops != nil {
+				loops.start(ctx, t)
+			}
 			t.use(loops)
-		}
-		if loops != nil {
-			loops.step(ctx, t.log)
-			t.read(ctx, loops)
 		}
 		select {
 		case <-ctx.Done():
@@ -154,13 +160,15 @@ type chainLoops struct {
 	watcher  settle.Watcher
 	payer    settle.Payer
 	checker  settle.Checker
-	said     string // the last trouble that was logged
+	stop     context.CancelFunc
+	tasks    sync.WaitGroup
 }
 
 func (l *chainLoops) open(ctx context.Context, t *treasury) error {
 	for _, node := range t.nodes[:min(2, len(t.nodes))] {
 		client, err := solana.New(solana.Config{URL: node})
 		if err != nil {
+			l.close()
 			return err
 		}
 		l.clients = append(l.clients, client)
@@ -184,26 +192,53 @@ func (l *chainLoops) open(ctx context.Context, t *treasury) error {
 	return nil
 }
 
-// step looks once at everything; what went wrong is tried again with the next one, and said once.
-func (l *chainLoops) step(ctx context.Context, log *slog.Logger) {
-	_, watched := l.watcher.Step(ctx)
-	var troubles []string
-	for _, err := range []error{watched, l.checker.Step(ctx), l.payer.Step(ctx)} {
-		if err != nil && ctx.Err() == nil {
-			troubles = append(troubles, err.Error())
-		}
+// start runs the loops, each by itself: a slow one delays no other.
+func (l *chainLoops) start(ctx context.Context, t *treasury) {
+	ctx, l.stop = context.WithCancel(ctx)
+	loops := map[string]func(context.Context) error{
+		"watching deposits":        func(ctx context.Context) error { _, err := l.watcher.Step(ctx); return err },
+		"checking destinations":    l.checker.Step,
+		"paying":                   l.payer.Step,
+		"reading our own accounts": func(ctx context.Context) error { t.read(ctx, l); return nil },
 	}
-	if said := strings.Join(troubles, "; "); said != l.said {
-		l.said = said
-		if said != "" {
-			log.Warn("looking at the chain", "err", said)
-		} else {
-			log.Info("the chain answers again")
+	for what, step := range loops {
+		l.tasks.Go(func() { repeat(ctx, t.log, what, step) })
+	}
+}
+
+// repeat looks again and again; what went wrong is tried again with the next look, and said once.
+func repeat(ctx context.Context, log *slog.Logger, what string, step func(context.Context) error) {
+	tick := time.NewTicker(chainBeat)
+	defer tick.Stop()
+	trouble := ""
+	for {
+		bounded, cancel := context.WithTimeout(ctx, lookLimit)
+		err := step(bounded)
+		cancel()
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if said != trouble && ctx.Err() == nil {
+			if trouble = said; said != "" {
+				log.Warn(what, "err", said)
+			} else {
+				log.Info(what + " works again")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }
 
 func (l *chainLoops) close() {
+	if l.stop != nil {
+		l.stop()
+	}
+	l.tasks.Wait()
 	for _, c := range l.clients {
 		c.Close()
 	}

@@ -2,7 +2,8 @@
 //
 // A deposit is what one finalized transaction added to one token account of ours, never what it said. It is attributed by a top-up's
 // reference, else by a memo that is a top-up's id, else by the senders, if all of them are proven wallets of one and the same account;
-// else it waits in suspense until an admin assigns or refunds it. It is recorded under (signature, token account), so that it is credited
+// else it waits in suspense until an admin assigns or refunds it. So does a big one that fewer than two nodes have seen, whoever it names: an
+// admin looks at the chain first, and what comes after it is not held up. A deposit is recorded under (signature, token account), so that it is credited
 // once however often it is observed, and the token account's cursor moves on in the same step.
 //
 // What does not add to our holdings of an allowed mint (another mint, Token-2022, a failed transaction, our own payouts) moves the cursor
@@ -38,6 +39,7 @@ const (
 	Dust          Reason = "dust"             // below the minimum; in suspense
 	UnknownSender Reason = "unknown-sender"   // nothing names an account; in suspense
 	Ambiguous     Reason = "ambiguous-sender" // senders of several accounts; in suspense
+	NeedsTwoNodes Reason = "needs-two-nodes"  // above the bound, and seen by one node alone; in suspense
 	OtherAsset    Reason = "other-asset"      // not the asset that was asked for; credited, but for a lot in suspense
 	WrongMint     Reason = "wrong-mint"       // ignored
 	Program2022   Reason = "token-2022"       // ignored
@@ -219,11 +221,10 @@ func (b *Book) Observe(now time.Time, o Observation, ownersOf func(address strin
 		b.advance(o)
 		return nil, nil
 	}
-	if b.Rules.NeedsTwo(mint.Asset, o.Delta) && !two(o.Witnesses) {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "%v in %s need two nodes that agree", money.Amount{Minor: o.Delta, Asset: mint.Asset}, o.Signature).
-			WithHint("configure a second node for the watcher")
-	}
 	b.attribute(now, &d, o, ownersOf)
+	if b.Rules.NeedsTwo(mint.Asset, o.Delta) && !two(o.Witnesses) {
+		d.To, d.Reasons = suspenseAccount(), []Reason{NeedsTwoNodes} // whom it names stays, for the admin to see
+	}
 	b.advance(o)
 	b.record(&d)
 	return entry("deposit", d.Key, d, chainAccount(), d.To), nil

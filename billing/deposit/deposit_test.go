@@ -216,17 +216,38 @@ func TestOrderAndRewind(t *testing.T) {
 }
 
 func TestBigNeedsTwoNodes(t *testing.T) {
+	const big = 1_000_000_001
 	d := newDesk(t)
-	o := d.seen(func(o *Observation) { o.Delta = 1_000_000_001; o.Senders = []string{"wallet-a"} })
-	for _, witnesses := range [][]string{nil, {"one"}, {"one", "one"}} {
-		o.Witnesses = witnesses
-		if d.observe(o) == nil {
-			t.Errorf("credited on the word of %v", witnesses)
+	d.topup(nil)
+	for n, witnesses := range [][]string{nil, {"one"}, {"one", "one"}} {
+		o := d.seen(func(o *Observation) { o.Delta, o.Witnesses, o.References = big, witnesses, []string{address(50)} })
+		if err := d.observe(o); err != nil {
+			t.Fatal(err)
+		}
+		kept := d.book.Deposits[o.Key()]
+		if !slices.Equal(kept.Reasons, []Reason{NeedsTwoNodes}) || kept.Account != "acc-t" || d.book.Cursors[o.Account].Signature != o.Signature {
+			t.Errorf("on the word of %v: %+v", witnesses, kept)
+		}
+		if sum := d.ledger.Balance("suspense", money.USDC); sum != big*int64(n+1) || d.ledger.Balance("tenant:acc-t", money.USDC) != 0 {
+			t.Errorf("on the word of %v: %v", witnesses, d.ledger.Accounts())
 		}
 	}
-	o.Witnesses = []string{"one", "two"}
+	if top := d.book.Topups["top-1"]; top.Received != 0 || len(top.Deposits) != 0 {
+		t.Errorf("the top-up counts what was not credited: %+v", top)
+	}
+	entries, err := d.book.Assign(d.book.Suspense[0], "acc-t", "acc-admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.post(entries)
+	o := d.seen(func(o *Observation) {
+		o.Delta, o.Senders, o.Witnesses = big, []string{"wallet-a"}, []string{"one", "two"}
+	})
 	if err := d.observe(o); err != nil {
 		t.Fatal(err)
+	}
+	if d.ledger.Balance("tenant:acc-t", money.USDC) != big || d.ledger.Balance("tenant:acc-a", money.USDC) != big || len(d.book.Suspense) != 2 {
+		t.Errorf("balances %v", d.ledger.Accounts())
 	}
 }
 

@@ -74,10 +74,10 @@ func (t Treasury) find(is func(Mint) bool) (Mint, bool) {
 // Rules are the bounds of single deposits, in minor units of their asset.
 type Rules struct {
 	Min map[money.Asset]int64 `json:"min"` // less is dust: it stays in suspense
-	Big map[money.Asset]int64 `json:"big"` // more needs two nodes that agree; 0 is never
+	Big map[money.Asset]int64 `json:"big"` // more stays in suspense unless two nodes agree; 0 is never
 }
 
-// DefaultRules are 0.10 USDC and 0.1 IO at least, and a second node above 1,000 USDC and 4,000 IO.
+// DefaultRules are 0.10 USDC and 0.1 IO at least, and two nodes above 1,000 USDC and 4,000 IO.
 func DefaultRules() Rules {
 	return Rules{
 		Min: map[money.Asset]int64{money.USDC: 100_000, money.IO: 10_000_000},
@@ -85,7 +85,7 @@ func DefaultRules() Rules {
 	}
 }
 
-// NeedsTwo says whether a deposit of this size must have been seen by two nodes.
+// NeedsTwo says whether a deposit of this size must have been seen by two nodes to be credited.
 func (r Rules) NeedsTwo(asset money.Asset, amount int64) bool {
 	big := r.Big[asset]
 	return big > 0 && amount > big

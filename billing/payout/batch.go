@@ -17,6 +17,27 @@ const (
 	MaxRaw       = 4096 // bytes of an attempt
 )
 
+// Limits of last valid heights, in blocks. An attempt that no height ever ends would lock all payouts of its batch for good.
+const (
+	maxFirst  = 1 << 48 // what the first is below: nothing is known to hold it against
+	maxAhead  = 10_000  // above the greatest one so far
+	maxPerSec = 5       // and as many more for each second since that one: twice as fast as the chain makes blocks
+)
+
+// Height is a last valid height and when it was recorded.
+type Height struct {
+	Blocks uint64    `json:"blocks"`
+	At     time.Time `json:"at"`
+}
+
+// bound is the greatest last valid height that is believed now.
+func (h Height) bound(now time.Time) uint64 {
+	if h.Blocks == 0 {
+		return maxFirst - 1
+	}
+	return h.Blocks + maxAhead + maxPerSec*uint64(max(0, now.Sub(h.At)/time.Second))
+}
+
 // BatchState is how far a batch has come.
 type BatchState string
 
@@ -200,8 +221,8 @@ type Attempted struct {
 	LastValidHeight uint64 `json:"last_valid_height"`
 }
 
-// Attempt records a signed transaction. It must be the batch's next, the one before must be dead, and nothing may be halted. The same once
-// more changes nothing; only after it has been recorded may the bytes be sent.
+// Attempt records a signed transaction. It must be the batch's next, the one before must be dead, nothing may be halted, and it must be sure to
+// expire soon. The same once more changes nothing; only after it has been recorded may the bytes be sent.
 func (b *Book) Attempt(now time.Time, a Attempted) error {
 	batch, ok := b.Batches[a.Batch]
 	if !ok {
@@ -224,8 +245,15 @@ func (b *Book) Attempt(now time.Time, a Attempted) error {
 	if err != nil || len(raw) == 0 || len(raw) > MaxRaw || !short(a.Signature) || a.LastValidHeight == 0 {
 		return raylink.Errorf(raylink.CodeInvalid, "attempt %d of batch %s is malformed", a.N, a.Batch)
 	}
+	if bound := b.Highest.bound(now); a.LastValidHeight > bound {
+		return raylink.Errorf(raylink.CodeInvalid, "attempt %d of batch %s could be taken up to height %d, and no transaction of now lives beyond %d", a.N, a.Batch, a.LastValidHeight, bound).
+			WithHint("check the node that the signer asks for blockhashes")
+	}
 	if other, taken := b.Signatures[a.Signature]; taken {
 		return raylink.Errorf(raylink.CodeConflict, "transaction %s belongs to batch %s", a.Signature, other)
+	}
+	if a.LastValidHeight > b.Highest.Blocks {
+		b.Highest = Height{Blocks: a.LastValidHeight, At: now.UTC()}
 	}
 	b.Signatures[a.Signature] = a.Batch
 	batch.Attempts = append(batch.Attempts, Attempt{N: a.N, Signature: a.Signature, Raw: a.Raw, LastValidHeight: a.LastValidHeight, At: now.UTC()})

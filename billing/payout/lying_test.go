@@ -2,6 +2,7 @@ package payout
 
 import (
 	"testing"
+	"time"
 
 	"raylink/billing/money"
 )
@@ -52,5 +53,47 @@ func TestDeadThatLivedInTime(t *testing.T) {
 	d.outcome(b, 1, Finalized, "")
 	if _, halted := d.book.Halted(money.USDC); halted || p.State != Paid {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestNoAttemptLivesForever: an attempt that no height ever ends would lock its batch's payouts; one after a long pause is as good as any.
+func TestNoAttemptLivesForever(t *testing.T) {
+	d := newDesk(t)
+	d.request("a", 5_000_000)
+	b := d.batch()
+	tries := func(n int, height uint64) error {
+		a := attempted(b, n)
+		a.LastValidHeight = height
+		return d.book.Attempt(d.now, a)
+	}
+	ends := func(n int, height uint64) {
+		t.Helper()
+		r := Result{Batch: b.ID, N: n, Signature: attempted(b, n).Signature, Stage: Expired, Height: height + 1}
+		if _, err := d.book.Outcome(d.now, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const first = 289_000_000
+	if tries(1, 1<<64-1) == nil || tries(1, 1<<48) == nil {
+		t.Error("the first may live forever")
+	}
+	if err := tries(1, first); err != nil {
+		t.Fatal(err)
+	}
+	ends(1, first)
+	if tries(2, 1<<64-1) == nil || tries(2, first+maxAhead+1) == nil {
+		t.Error("taken far beyond the first")
+	}
+	d.now = d.now.Add(24 * time.Hour) // 216,000 blocks of 0.4 s
+	if err := tries(2, first+216_150); err != nil {
+		t.Errorf("after a day without payouts: %v", err)
+	}
+	ends(2, first+216_150)
+	d.now = d.now.Add(-time.Hour) // a clock set back opens nothing, and overflows nothing
+	if tries(3, first+216_150+maxAhead+1) == nil {
+		t.Error("taken by a clock set back")
+	}
+	if err := tries(3, first+216_150+maxAhead); err != nil {
+		t.Error(err)
 	}
 }

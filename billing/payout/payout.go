@@ -147,9 +147,10 @@ type Book struct {
 	Open       []string                 `json:"open"`       // batches that have not ended, oldest first
 	Made       uint64                   `json:"made"`       // batches so far
 	Signatures map[string]string        `json:"signatures"` // batch by the signature of each attempt
-	Seen       map[string]Existence     `json:"seen"`       // by <wallet>/<asset>
-	Spent      map[money.Asset][]Spend  `json:"spent"`      // of the last hour, oldest first
-	Halts      map[string]Halt          `json:"halts"`      // by asset; the empty one is all
+	Highest    Height                   `json:"highest,omitzero"`
+	Seen       map[string]Existence     `json:"seen"`  // by <wallet>/<asset>
+	Spent      map[money.Asset][]Spend  `json:"spent"` // of the last hour, oldest first
+	Halts      map[string]Halt          `json:"halts"` // by asset; the empty one is all
 }
 
 // NewBook is a book without payouts, by the default policy.

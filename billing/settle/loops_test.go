@@ -5,11 +5,13 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"raylink/billing/deposit"
 	"raylink/billing/money"
 	"raylink/billing/payout"
 	"raylink/billing/settle"
@@ -45,18 +47,29 @@ func TestWatcherReadsWholeHistoriesInOneStep(t *testing.T) {
 	}
 }
 
-func TestWatcherWaitsForASecondNode(t *testing.T) {
+func TestWatcherWithoutASecondNode(t *testing.T) {
+	w, p := quiet(t)
+	big := w.fund(money.USDC, 2_000_000_000)
+	w.fund(money.USDC, 200_000)
+	w.chain.Tick(4)
+	if n, err := w.watcher(p, nil).Step(t.Context()); err != nil || n != 2 {
+		t.Errorf("took in %d, %v", n, err)
+	}
+	kept := w.deposits.Deposits[string(big)+"/"+string(w.purses[money.USDC].Account)]
+	if kept == nil || kept.To != "suspense" || !slices.Equal(kept.Reasons, []deposit.Reason{deposit.NeedsTwoNodes}) {
+		t.Errorf("the big one: %+v", kept)
+	}
+}
+
+func TestWatcherWaitsForTheSecondNode(t *testing.T) {
 	w, p := quiet(t)
 	w.fund(money.USDC, 200_000)
 	w.fund(money.USDC, 2_000_000_000)
 	w.fund(money.IO, 20_000_000)
 	w.chain.Tick(4)
-	if n, err := w.watcher(p, nil).Step(t.Context()); err == nil || n != 2 { // one before the big one, and the other asset
-		t.Errorf("without a second node: %d, %v", n, err)
-	}
 	liar := fake.New(fake.Config{})
-	if _, err := w.watcher(p, liar).Step(t.Context()); err == nil {
-		t.Error("confirmed by a node that does not know it")
+	if n, err := w.watcher(p, liar).Step(t.Context()); err == nil || n != 2 { // one before the big one, and the other asset
+		t.Errorf("confirmed by a node that does not know it: %d, %v", n, err)
 	}
 	if _, err := w.watcher(p, bent{w.chain}).Step(t.Context()); err == nil || !strings.Contains(err.Error(), "do not agree") {
 		t.Errorf("confirmed by a node that says otherwise: %v", err)

@@ -129,7 +129,7 @@ func mixes() []ledger.Entry {
 		released("card/1", ledger.Lot("card"), ledger.SupplierCard("bob"), ledger.Supplier("bob"), "0.008 IO"),
 		moved("payout.reserve", "po-1", ledger.Supplier("bob"), ledger.Payout("po-1"), "0.007 USDC"),
 		moved("payout.reserve", "po-2", ledger.Tenant("ann"), ledger.Payout("po-2"), "0.5 USDC"),
-		moved("payout.post", "po-1", ledger.Payout("po-1"), ledger.TreasuryChain, "0.007 USDC"),
+		moved("payout.paid", "po-1", ledger.Payout("po-1"), ledger.TreasuryChain, "0.007 USDC"),
 		moved("payout.release", "po-2", ledger.Payout("po-2"), ledger.Tenant("ann"), "0.5 USDC"),
 		ledger.Entry{Kind: "swap", Ref: "sig6", Postings: slices.Concat(
 			moved("", "", ledger.Fees, ledger.TreasuryChain, "0.0001 USDC").Postings, moved("", "", ledger.Suspense, ledger.Lot("burn"), "0.0004 IO").Postings)},
@@ -265,10 +265,10 @@ func forgedMoves() map[string]forgery {
 	return map[string]forgery{
 		"unknown kind":               {add(moved("gift", "x", "tenant:ann", "tenant:eve", "0.1 USDC")), "gift is not a kind that moves money"},
 		"earnings taken":             {add(moved("hold", "x", "supplier:bob", "hold:c-io", "0.0001 IO")), "hold takes from supplier:bob"},
-		"paid to a tenant":           {to("payout.post", "po-1", 1, "tenant:eve"), "payout.post gives to tenant:eve"},
+		"paid to a tenant":           {to("payout.paid", "po-1", 1, "tenant:eve"), "payout.paid gives to tenant:eve"},
 		"released to another":        {to("payout.release", "po-2", 1, "tenant:eve"), "reserved from tenant:ann and is released to tenant:eve"},
 		"reserved for another":       {to("payout.reserve", "po-2", 1, "payout:po-9"), "payout po-2 is reserved on payout:po-9"},
-		"out of another's flight":    {renamed("payout.post", "po-1", "po-3"), "payout po-3 takes from payout:po-1"},
+		"out of another's flight":    {renamed("payout.paid", "po-1", "po-3"), "payout po-3 takes from payout:po-1"},
 		"paid twice":                 {add(moved("payout.paid", "po-1", "payout:po-1", ledger.TreasuryChain, "0.007 USDC")), "payout:po-1 falls to"},
 		"deposit to a supplier":      {to("deposit", "sig1/ours-usdc", 1, "supplier:eve"), "deposit gives to supplier:eve"},
 		"deposit out of the fees":    {to("deposit", "sig1/ours-usdc", 0, "fees"), "deposit takes from fees"},

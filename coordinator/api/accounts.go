@@ -39,7 +39,7 @@ func (s *Server) asked(c *gin.Context, into any, roles ...raylink.Role) (caller,
 }
 
 func (s *Server) getWhoami(c *gin.Context) (any, error) {
-	who, err := s.user(c)
+	who, err := s.user(c, raylink.RoleTenant, raylink.RoleSupplier, raylink.RoleAdmin, raylink.RoleSigner)
 	if err != nil {
 		return nil, err
 	}

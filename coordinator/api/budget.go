@@ -39,6 +39,9 @@ func (s *Server) putBudget(c *gin.Context) (any, error) {
 	if r.Budget.Asset != money.USD {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "a budget is an amount of USD, not %v", r.Budget)
 	}
+	if raises := r.Budget.Minor == 0 || (cl.Maximum != nil && r.Budget.Minor > cl.Maximum.Minor); cl.Owner != who.account && raises {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "only its owner may let cluster %s cost more", cl.ID).WithHint("an admin may lower it, or end the cluster")
+	}
 	if err := s.propose(c, who.by(), idempotency(c), &state.SetBudget{ID: cl.ID, Budget: r.Budget.Minor}, nil); err != nil {
 		return nil, err
 	}

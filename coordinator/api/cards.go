@@ -26,7 +26,7 @@ type Cards interface {
 
 // noCards says that cards are off.
 func noCards() error {
-	return raylink.Errorf(raylink.CodeUnsupported, "this network takes no cards: its admin has given no key of a card company").
+	return raylink.Errorf(raylink.CodeUnsupported, "no cards are taken here: this coordinator has no key of a card company").
 		WithHint("top up in tokens: `raylink topup 50 --asset usdc`")
 }
 

@@ -39,23 +39,24 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A repeated request gets the quote that the first one made: the market may have moved since.
-	if q, err := s.repeated(who, id, spec); q != nil || err != nil {
-		return q, err
-	}
-	var p Placement
-	if err := s.leader(c.Request.Context(), MethodPlace, spec, &p); err != nil {
-		return nil, err
-	}
-	cmd := &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Nodes: p.Nodes, Purse: exchange.Purse(r.Pay)}
+	cmd := &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Purse: exchange.Purse(r.Pay)}
 	if r.Budget != nil {
 		if r.Budget.Asset != money.USD || r.Budget.Minor <= 0 {
 			return nil, raylink.Errorf(raylink.CodeInvalid, "a budget is a positive amount of USD, not %s", *r.Budget).WithHint("such as `--budget 5`")
 		}
 		cmd.Budget = r.Budget.Minor
 	}
+	// A repeated request gets the quote that the first one made: the market may have moved since.
+	if q, err := s.repeated(who, id, cmd); q != nil || err != nil {
+		return q, err
+	}
+	var p Placement
+	if err := s.leader(c.Request.Context(), MethodPlace, spec, &p); err != nil {
+		return nil, err
+	}
+	cmd.Nodes = p.Nodes
 	if err := s.propose(c, who.by(), "", cmd, nil); err != nil {
-		if q, again := s.repeated(who, id, spec); q != nil || again != nil { // the first one was made on another coordinator
+		if q, again := s.repeated(who, id, cmd); q != nil || again != nil { // the first one was made on another coordinator
 			return q, again
 		}
 		return nil, err
@@ -63,8 +64,8 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	return s.quote(who, id)
 }
 
-// repeated is the quote that an earlier request with the same Idempotency-Key made; nil if there is none. Another manifest is a conflict.
-func (s *Server) repeated(who caller, id raylink.QuoteID, spec raylink.ClusterSpec) (any, error) {
+// repeated is the quote that an earlier request with the same Idempotency-Key made; nil if there is none. Another manifest, purse or budget is a conflict.
+func (s *Server) repeated(who caller, id raylink.QuoteID, asked *state.MakeQuote) (any, error) {
 	v, err := s.quote(who, id)
 	if err != nil {
 		return nil, nil // not known here
@@ -72,10 +73,10 @@ func (s *Server) repeated(who caller, id raylink.QuoteID, spec raylink.ClusterSp
 	same := false
 	s.Group.Read(func(st *state.State) {
 		q, ok := st.Quotes[id]
-		same = ok && reflect.DeepEqual(plain(q.Spec), plain(spec))
+		same = ok && reflect.DeepEqual(plain(q.Spec), plain(asked.Spec)) && q.Budget == asked.Budget && (asked.Purse == "" || q.Purse == asked.Purse)
 	})
 	if !same {
-		return nil, raylink.Errorf(raylink.CodeConflict, "the idempotency key was used for another manifest").WithHint("make a new key for a new request")
+		return nil, raylink.Errorf(raylink.CodeConflict, "the idempotency key was used for another manifest, purse or budget").WithHint("make a new key for a new request")
 	}
 	return v, nil
 }

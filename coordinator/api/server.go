@@ -257,8 +257,11 @@ func (s *Server) userOf(ctx context.Context, token string, roles ...raylink.Role
 			return who, nil
 		}
 	}
-	if len(roles) == 0 {
+	if len(roles) == 0 && who.role != raylink.RoleSigner { // a signer may do nothing but what names it
 		return who, nil
+	}
+	if len(roles) == 0 {
+		roles = []raylink.Role{raylink.RoleTenant, raylink.RoleSupplier, raylink.RoleAdmin}
 	}
 	return caller{}, raylink.Errorf(raylink.CodeForbidden, "an access token of role %s may not do this", who.role).WithHint("it needs the role %s: use a token of that role (`raylink --context NAME`), or ask an admin", inWords(roles))
 }

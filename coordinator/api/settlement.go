@@ -112,7 +112,7 @@ func (s *Server) postWithdrawal(c *gin.Context) (any, error) {
 		}
 		return payout.Payout{ID: id, Kind: "card-refund", Account: string(who.account), Asset: r.Amount.Asset, Amount: r.Amount.Minor, State: payout.Waiting}, nil
 	}
-	s.lookAt(c, r.Wallet, r.Amount.Asset)
+	s.lookAt(c, who.account, r.Wallet, r.Amount.Asset)
 	cmd := &state.RequestPayout{By: who.by(), Request: payout.Request{ID: id, Kind: payout.Withdrawal, Account: string(who.account), Asset: r.Amount.Asset,
 		Amount: r.Amount.Minor, Wallet: r.Wallet}}
 	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
@@ -121,8 +121,14 @@ func (s *Server) postWithdrawal(c *gin.Context) (any, error) {
 	return s.payout(id), nil
 }
 
-// lookAt lets the leader look now whether a wallet has a token account that could be paid. Where it cannot, what was seen before decides.
-func (s *Server) lookAt(c *gin.Context, wallet string, asset money.Asset) {
+// lookAt lets the leader look now whether a wallet that an account has proven has a token account that could be paid. Where it cannot, what was seen
+// before decides.
+func (s *Server) lookAt(c *gin.Context, account raylink.AccountID, wallet string, asset money.Asset) {
+	proven := false
+	s.Group.Read(func(st *state.State) { proven = st.Wallets.Has(string(account), wallet) })
+	if !proven {
+		return
+	}
 	if err := s.leader(c.Request.Context(), MethodCheck, payout.Destination{Wallet: wallet, Asset: asset}, nil); err != nil {
 		s.Log.Info("looking at a wallet's token account", "err", err)
 	}

@@ -97,11 +97,8 @@ func (s *Server) books() wire.Treasury {
 // alarms are transfers out of our token accounts that neither a payout nor a recorded swap explains.
 func alarms(st *state.State) []string {
 	var list []string
-	for _, d := range st.Deposits.Ignored {
+	for _, d := range st.Unexplained {
 		signature, account, _ := strings.Cut(d.Key, "/")
-		if _, swap := st.Ledger.Find("swap", signature); d.Amount >= 0 || swap || st.Payouts.Ours(signature) {
-			continue
-		}
 		list = append(list, fmt.Sprintf("transaction %s took %v out of %s, and no payout or recorded swap explains it: record the swap, or halt payouts and look after the key",
 			signature, money.Amount{Minor: -d.Amount, Asset: d.Asset}, account))
 	}
@@ -204,7 +201,7 @@ func (s *Server) postSuspenseRefund(c *gin.Context) (any, error) {
 			amount = money.Amount{Minor: d.Amount, Asset: d.Asset}
 		}
 	})
-	s.lookAt(c, r.Wallet, amount.Asset)
+	s.lookAt(c, r.Account, r.Wallet, amount.Asset)
 	cmd := &state.RequestPayout{By: who.by(), Request: payout.Request{ID: id, Kind: payout.Refund, Account: string(r.Account), Asset: amount.Asset, Amount: amount.Minor,
 		Wallet: r.Wallet, Item: r.Key}}
 	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
@@ -256,7 +253,10 @@ func (s *Server) priceWrite(c *gin.Context, into any, make func() state.Command)
 
 func (s *Server) postPrice(c *gin.Context) (any, error) {
 	var r wire.PriceRequest
-	return s.priceWrite(c, &r, func() state.Command { return &state.SetPrice{Sample: r.Sample, Override: r.Override} })
+	return s.priceWrite(c, &r, func() state.Command {
+		r.Sample.Source = price.SourceAdministered // by the API an operator speaks, and signs; what a feed says comes from the leader
+		return &state.SetPrice{Sample: r.Sample, Override: r.Override}
+	})
 }
 
 func (s *Server) putPricePolicy(c *gin.Context) (any, error) {

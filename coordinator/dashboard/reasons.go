@@ -51,6 +51,7 @@ func came(r deposit.Reason) string {
 		deposit.Dust:          "below the smallest amount that is taken; it waits for an admin",
 		deposit.UnknownSender: "nothing names an account: no reference, no memo, no proven wallet; it waits for an admin",
 		deposit.Ambiguous:     "its senders belong to several accounts; it waits for an admin",
+		deposit.NeedsTwoNodes: "so large that two nodes must have seen it, and one has; it waits for an admin",
 		deposit.OtherAsset:    "another asset than was asked for",
 		deposit.WrongMint:     "another token than those that are taken; not credited",
 		deposit.Program2022:   "a token of Token-2022, which is not taken; not credited",

@@ -194,8 +194,11 @@ const farAway = 10 * 365 * 24 * 60
 // RunsOut predicts when a ready cluster's money, budget or the account's cap is used up if nothing is added; nil for one that costs nothing, or that
 // lasts for ten years.
 func (s *State) RunsOut(c *Cluster) *time.Time {
+	if c.Phase != raylink.PhaseReady {
+		return nil
+	}
 	r := s.Runway(c)
-	if c.Phase != raylink.PhaseReady || !r.Costs || r.Minutes() > farAway {
+	if !r.Costs || r.Minutes() > farAway {
 		return nil
 	}
 	at := s.Now.Add(time.Duration(r.Minutes()) * Minute)

@@ -64,13 +64,22 @@ func (s *State) CheckpointDue(now time.Time, every time.Duration) (seq uint64, h
 	case last == nil:
 		return seq, hash, now.Sub(s.Ledger.Entries(0, 1)[0].At) >= every
 	}
-	fresh := 0
-	for _, e := range s.Ledger.Entries(last.Seq, 3) { // the checkpoint itself, and its anchor, are nothing new
-		if e.Kind != ledger.KindCheckpoint && e.Kind != ledger.KindAnchor {
-			fresh++
+	return seq, hash, now.Sub(last.At) >= every && s.news(last.Seq)
+}
+
+// news says whether anything but checkpoints and anchors was added after an entry. There are few of those in a row.
+func (s *State) news(seq uint64) bool {
+	for {
+		page := s.Ledger.Entries(seq, 16)
+		if len(page) == 0 {
+			return false
+		}
+		for _, e := range page {
+			if seq = e.Seq; e.Kind != ledger.KindCheckpoint && e.Kind != ledger.KindAnchor {
+				return true
+			}
 		}
 	}
-	return seq, hash, fresh > 0 && now.Sub(last.At) >= every
 }
 
 // RecordAnchor records which transaction carries a checkpoint's memo.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -101,11 +102,28 @@ func (c *ObserveDeposit) apply(s *State) (any, error) {
 			return nil, raylink.Errorf(raylink.CodeInvalid, "with %d in transaction %.100q our token account would hold more than there can be", c.Observation.Delta, c.Observation.Signature)
 		}
 	}
+	_, known := s.Deposits.Deposits[c.Observation.Key()]
+	before := s.Deposits.Cursors[c.Observation.Account]
 	entries, err := s.Deposits.Observe(s.Now, c.Observation, s.Wallets.OwnersOf)
 	if err != nil {
 		return nil, err
 	}
+	if after := s.Deposits.Cursors[c.Observation.Account]; !known && after != before {
+		s.left(c.Observation)
+	}
 	return nil, s.post(entries)
+}
+
+// left notes what went out of one of our token accounts without being a payout of ours: an admin's swap, until that is recorded, or a theft.
+func (s *State) left(o deposit.Observation) {
+	mint, ok := s.Deposits.Treasury.ByAccount(o.Account)
+	if !ok || o.Failed || o.Delta >= 0 || o.Mint != mint.Mint || o.Program != mint.Program || s.Payouts.Ours(o.Signature) ||
+		slices.ContainsFunc(s.Unexplained, func(d deposit.Deposit) bool { return d.Key == o.Key() }) {
+		return
+	}
+	if _, swap := s.Ledger.Find("swap", o.Signature); !swap {
+		s.Unexplained = append(s.Unexplained, deposit.Deposit{Key: o.Key(), Asset: mint.Asset, Amount: o.Delta, Slot: o.Slot, At: s.Now, Reasons: []deposit.Reason{deposit.Outgoing}})
+	}
 }
 
 // post writes entries that a book has made of what it has recorded already.

@@ -188,6 +188,11 @@ func (c *ChangePayout) apply(s *State) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, b := range s.Buybacks {
+			if b.Burn == c.ID {
+				b.Burn = "" // what was bought is burnt by another payout
+			}
+		}
 		if p := s.Payouts.Payouts[c.ID]; p.Kind == payout.Refund && len(entries) > 0 {
 			s.Deposits.Reopen(p.Item, p.ID)
 		}

@@ -50,8 +50,9 @@ type State struct {
 	Payouts       *payout.Book
 	Lots          *lot.Book
 	Cards         *cardbook.Book
-	PayEvery      time.Duration // how often suppliers are paid
-	PaidRunAt     time.Time     // when they were looked at last
+	PayEvery      time.Duration     // how often suppliers are paid
+	PaidRunAt     time.Time         // when they were looked at last
+	Unexplained   []deposit.Deposit // what left our token accounts and no payout or recorded swap explains, oldest first
 	BuybackPolicy BuybackPolicy
 	Buybacks      []*Buyback    // oldest first
 	Checkpoints   []*Checkpoint // of the journal, oldest first

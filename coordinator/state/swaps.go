@@ -2,6 +2,7 @@ package state
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"raylink/billing/deposit"
@@ -70,7 +71,19 @@ func (s *State) spendable() int64 {
 	if fees < s.BuybackPolicy.Threshold { // the usual case, which costs nothing
 		return fees
 	}
-	return min(fees, s.Treasury(money.USDC).Free())
+	p := s.Treasury(money.USDC)
+	return max(min(fees, p.Free()-s.payable(money.USDC)-p.InFlight), 0)
+}
+
+// payable is what suppliers can be paid now.
+func (s *State) payable(asset money.Asset) int64 {
+	var sum int64
+	s.Ledger.Each(asset, func(account string, minor int64) {
+		if ledger.IsSupplier(account) {
+			sum += minor
+		}
+	})
+	return sum
 }
 
 // BuybackDue says whether a ProposeBuyback would propose one.
@@ -134,6 +147,7 @@ func (c *RecordSwap) apply(s *State) (any, error) {
 	if err := s.Deposits.Refund(c.Signature+"/"+in.Account, "swap", c.By); err != nil {
 		return nil, err
 	}
+	s.Unexplained = slices.DeleteFunc(s.Unexplained, func(d deposit.Deposit) bool { return strings.HasPrefix(d.Key, c.Signature+"/") })
 	if proposal != nil {
 		proposal.Swap, proposal.Paid, proposal.Bought = c.Signature, gave.Minor, got.Minor
 	}
@@ -147,8 +161,8 @@ func (s *State) swapped(signature string) (gave, got money.Amount, err error) {
 		if in, err := s.Deposits.Refundable(key); err == nil {
 			got = in
 		}
-		if i := slices.IndexFunc(s.Deposits.Ignored, func(d deposit.Deposit) bool { return d.Key == key && slices.Contains(d.Reasons, deposit.Outgoing) }); i >= 0 {
-			gave = money.Amount{Minor: -s.Deposits.Ignored[i].Amount, Asset: m.Asset}
+		if i := slices.IndexFunc(s.Unexplained, func(d deposit.Deposit) bool { return d.Key == key }); i >= 0 {
+			gave = money.Amount{Minor: -s.Unexplained[i].Amount, Asset: m.Asset}
 		}
 	}
 	if gave.Minor <= 0 || got.Minor <= 0 || s.Payouts.Ours(signature) {

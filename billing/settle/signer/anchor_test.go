@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"raylink/billing/ledger"
+	"raylink/raylink"
 )
 
 // roots are checkpoints of a group that may be out of reach.
 type roots struct {
-	seq  uint64
-	memo string
-	done string
-	down bool
+	oldest uint64
+	seq    uint64
+	memo   string
+	done   string
+	down   bool
 }
 
 func (r *roots) Unanchored(context.Context) (uint64, string, error) {
@@ -24,8 +28,11 @@ func (r *roots) Unanchored(context.Context) (uint64, string, error) {
 }
 
 func (r *roots) Anchored(_ context.Context, seq uint64, signature string) error {
-	if r.down || seq != r.seq {
+	if r.down {
 		return errors.New("nobody answers")
+	}
+	if seq < r.oldest || seq > r.seq {
+		return raylink.Errorf(raylink.CodeNotFound, "no checkpoint %d", seq)
 	}
 	r.done = signature
 	return nil
@@ -71,4 +78,52 @@ func TestAnchorsNoOtherText(t *testing.T) {
 	if len(b.chain.Landed()) != before {
 		t.Error("something landed")
 	}
+}
+
+// TestAnchorsThoughNewerComeFaster: a checkpoint each second, and still memos come to their end, though not one for each.
+func TestAnchorsThoughNewerComeFaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		r, before := &roots{}, len(b.chain.Landed())
+		var recorded []string
+		for second := range uint64(60) {
+			r.seq = second + 1
+			r.memo = ledger.RootMemo(r.seq, "ab")
+			if err := b.signer.Anchor(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			if r.done != "" {
+				recorded, r.done = append(recorded, r.done), ""
+			}
+			b.chain.Tick(1)
+			<-time.After(time.Second)
+		}
+		if landed := b.chain.Landed()[before:]; len(recorded) != 2 || len(landed) != 2 {
+			t.Errorf("in a minute of a checkpoint each second %d were recorded, of %d memos", len(recorded), len(landed))
+		}
+	})
+}
+
+// TestAnchorOfALostCheckpoint: a group that was restored does not know the checkpoint any more; the newer ones are not held up by it.
+func TestAnchorOfALostCheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		r := &roots{seq: 7, memo: ledger.RootMemo(7, "ab")}
+		if err := b.signer.Anchor(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		b.chain.Tick(1)
+		r.oldest, r.seq, r.memo = 8, 8, ledger.RootMemo(8, "cd")
+		refusals := 0
+		for range 60 {
+			if b.signer.Anchor(t.Context(), r) != nil {
+				refusals++
+			}
+			b.chain.Tick(1)
+			<-time.After(time.Second)
+		}
+		if refusals != 1 || r.done == "" {
+			t.Errorf("%d refusals, and then %q", refusals, r.done)
+		}
+	})
 }

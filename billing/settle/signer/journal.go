@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -30,10 +31,20 @@ type record struct {
 // journal is what the signer has signed: JSON lines in a file of its own, synced before use. By it the caps of the hour and the rule of one live
 // transaction for each payout hold through a restart, and against a coordinator that has forgotten or lies.
 type journal struct {
-	file    *os.File
+	file    disk
+	size    int64 // bytes of whole records; the next one begins there
+	torn    error // why a record that was not written whole could not be cut off: nothing is signed any more
 	records []*record
 	last    map[string]*record // by payout
 	counted map[string]int64   // by payout: the most that was signed for it, which the hour has counted
+}
+
+// disk is the journal's file once it is read.
+type disk interface {
+	WriteAt(p []byte, at int64) (int, error)
+	Sync() error
+	Truncate(size int64) error
+	Close() error
 }
 
 // openJournal reads the file, or begins it. A last line without its end is cut off: it was not synced, and so nothing has seen it.
@@ -43,15 +54,15 @@ func openJournal(path string) (*journal, error) {
 		return nil, fmt.Errorf("opening the signer's journal: %w", err)
 	}
 	j := &journal{file: file, last: map[string]*record{}, counted: map[string]int64{}}
-	if err := j.load(); err != nil {
+	if err := j.load(file); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("reading the signer's journal %s: %w", path, err)
 	}
 	return j, nil
 }
 
-func (j *journal) load() error {
-	reader := bufio.NewReaderSize(j.file, maxRecord)
+func (j *journal) load(file io.Reader) error {
+	reader := bufio.NewReaderSize(file, maxRecord)
 	whole := int64(0)
 	for {
 		line, err := reader.ReadSlice('\n')
@@ -74,8 +85,8 @@ func (j *journal) load() error {
 	if err := j.file.Truncate(whole); err != nil {
 		return fmt.Errorf("cutting off a torn line: %w", err)
 	}
-	_, err := j.file.Seek(whole, 0)
-	return err
+	j.size = whole
+	return nil
 }
 
 func (j *journal) keep(r *record) {
@@ -85,8 +96,12 @@ func (j *journal) keep(r *record) {
 	}
 }
 
-// add writes a record and syncs it.
+// add writes a record and syncs it. What cannot be written whole is cut off again, so that no record is ever glued to a torn one; where that
+// cannot be done either, nothing more is added until the journal is opened anew.
 func (j *journal) add(r *record) error {
+	if j.torn != nil {
+		return fmt.Errorf("the signer's journal has a torn record, and nothing is signed until the signer is started anew: %w", j.torn)
+	}
 	line, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("writing the signer's journal: %w", err)
@@ -94,12 +109,15 @@ func (j *journal) add(r *record) error {
 	if len(line) >= maxRecord {
 		return errors.New("writing the signer's journal: the record is too long")
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("writing the signer's journal: %w", err)
+	line = append(line, '\n')
+	if _, err = j.file.WriteAt(line, j.size); err == nil {
+		err = j.file.Sync()
 	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("syncing the signer's journal: %w", err)
+	if err != nil {
+		j.torn = j.file.Truncate(j.size)
+		return fmt.Errorf("writing the signer's journal: %w", errors.Join(err, j.torn))
 	}
+	j.size += int64(len(line))
 	j.keep(r)
 	return nil
 }

@@ -37,7 +37,7 @@ type Config struct {
 	Node    chain.Sender // its own: nothing is sent by it
 	Second  chain.Sender // nil where there is none; else both must agree that a transaction is dead
 	Builder chain.Builder
-	Margin  uint64 // blocks beyond the last valid height before a transaction is dead
+	Margin  uint64  // blocks beyond the last valid height before a transaction is dead
 	Anchors Anchors // nil: checkpoints are not put on the chain
 	Every   time.Duration
 	Log     *slog.Logger
@@ -49,6 +49,7 @@ type Signer struct {
 	journal *journal
 	dead    map[string]bool // signatures known to be dead
 	anchor  *anchor         // the memo on its way
+	memoAt  time.Time       // when the last memo was signed
 }
 
 // Open opens the journal. Close ends it.

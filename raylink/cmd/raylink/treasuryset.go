@@ -43,7 +43,7 @@ there. Where no mint of IO is known and none is given, only USDC is taken. Chang
 	f.StringVar(&o.io, "io-mint", "", "mint of IO, where it is not the chain's own")
 	f.StringVar(&o.rpc, "rpc", "", "a node to check this with [RAYLINK_SOLANA_RPC, which others on this machine cannot see]")
 	f.StringArrayVar(&o.least, "least", nil, "smaller deposits stay in suspense, such as '0.1 USDC'; for each token")
-	f.StringArrayVar(&o.two, "two-nodes", nil, "greater deposits must be seen by two nodes, such as '1000 USDC' (0: never); for each token")
+	f.StringArrayVar(&o.two, "two-nodes", nil, "greater deposits are credited only if two nodes agree, else they wait in suspense; such as '1000 USDC' (0: never); for each token")
 	_ = c.RegisterFlagCompletionFunc("chain", cobra.FixedCompletions([]string{"mainnet", "devnet", "local"}, cobra.ShellCompDirectiveNoFileComp))
 	yes := yesFlag(c)
 	return remote(a, c, func(c *cobra.Command, s *session, _ []string) (wire.Treasury, error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,7 +72,7 @@ does not say. Whose node it is does not matter to us; that it is honest should m
 		if onChain {
 			from = io.TeeReader(from, books)
 		}
-		if found.Report, err = verify.Verify(from); err != nil {
+		if found.Report, err = verify.VerifyWith(from, shared); err != nil {
 			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export`?")
 		}
 		if onChain && found.OK() {
@@ -181,4 +183,18 @@ func (a *app) showReport(w io.Writer, r verify.Report) {
 	if r.MoreProblems > 0 {
 		fmt.Fprintf(w, "  and %d more\n", r.MoreProblems)
 	}
+}
+
+// shared gives each processor its part of the work.
+func shared(n int, do func(i int)) {
+	var all sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for worker := range workers {
+		all.Go(func() {
+			for i := worker; i < n; i += workers {
+				do(i)
+			}
+		})
+	}
+	all.Wait()
 }
