@@ -16,6 +16,7 @@ type (
 	QuoteID   string // q-…: a priced plan
 	ClusterID string // c-…: one tenant's Ray cluster
 	LeaseID   string // l-…: one node placed on one machine
+	ProofID   string // p-…: one challenge to one device
 )
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -78,11 +78,16 @@ type Machine struct {
 	Leases   int               `json:"leases"`
 	LastSeen *time.Time        `json:"last_seen,omitempty"` // by the leader
 	JoinedAt time.Time         `json:"joined_at"`
+
+	Standing raylink.Standing `json:"standing"`
+	Host     *raylink.Host    `json:"host,omitempty"`   // for its owner and admins whole; for tenants without UUIDs, bus addresses and versions
+	Images   []string         `json:"images,omitempty"` // that are there already
 }
 
-// MachineAction changes a machine: POST /v1/machines/<id>/<drain|resume|ban>.
+// MachineAction changes a machine: POST /v1/machines/<id>/<drain|resume|ban|appeal|prove>.
 type MachineAction struct {
 	Reason string `json:"reason,omitempty"`
+	Notice string `json:"notice,omitempty"` // drain: Go duration after which the owner takes the machine back, whatever runs
 }
 
 // GroupJoinRequest is sent by a coordinator that joins, with its join token: POST /v1/group/join.

@@ -35,7 +35,10 @@ type JoinAnswer struct {
 type Assignment struct {
 	Revision     string       `json:"revision"` // opaque; equal content has equal revisions
 	Leases       []LeaseOrder `json:"leases"`
+	Proofs       []ProofOrder `json:"proofs,omitempty"`
 	Coordinators []string     `json:"coordinators"`
+
+	Standing raylink.Standing `json:"standing"` // how the group sees this machine: what `raylink supplier status` shows beside its own view
 }
 
 // LeaseOrder is one lease as its machine is to run it. RayToken is a secret.
@@ -56,6 +59,25 @@ type LeaseOrder struct {
 	ReadyAt        *time.Time `json:"ready_at,omitempty"` // minute 0 begins here
 	RayNode        string     `json:"ray_node,omitempty"` // Ray's id of this node, as gateways saw it
 	SettledThrough int64      `json:"settled_through"`    // minutes below this ordinal are settled: their records may go
+
+	Isolation raylink.Isolation `json:"isolation,omitempty"` // empty is container
+	Devices   []string          `json:"devices,omitempty"`   // UUIDs of the GPUs that the lease has
+	Egress    Egress            `json:"egress"`
+	Signature *ImageSignature   `json:"image_signature,omitempty"`
+}
+
+// Egress says what a lease may reach of the public Internet, through the proxy in its namespace. Private, link-local, multicast and metadata
+// addresses and SMTP are never reached, whatever it says.
+type Egress struct {
+	Allow bool  `json:"allow"`
+	Bytes int64 `json:"bytes,omitempty"` // both ways together, over the lease's life; 0 is the supplier's own limit alone
+}
+
+// ImageSignature is a signature over an image in cosign's form: Payload is the simple-signing JSON that names the image's digest, Signature is
+// ECDSA P-256 over its SHA-256, ASN.1 DER.
+type ImageSignature struct {
+	Payload   []byte `json:"payload"`
+	Signature []byte `json:"signature"`
 }
 
 // AgentReport is an agent's heartbeat and observation in one: POST /v1/agent/report. It stays out of the log.
@@ -63,6 +85,11 @@ type AgentReport struct {
 	Started time.Time      `json:"started"` // of the agent's process
 	Offer   *raylink.Offer `json:"offer,omitempty"`
 	Leases  []LeaseReport  `json:"leases"`
+
+	Host   *raylink.Host  `json:"host,omitempty"`
+	Images []string       `json:"images,omitempty"` // image references of the network that are here already
+	Leaves *time.Time     `json:"leaves,omitempty"` // when its owner's hours end, or ended
+	Paused raylink.Reason `json:"paused,omitempty"` // owner-drain, paused, notice or out-of-hours: nothing new is to come
 }
 
 // LeaseReport is what an agent sees of one lease.
@@ -76,6 +103,16 @@ type LeaseReport struct {
 	Restarts  int              `json:"restarts,omitempty"`
 	Failure   *raylink.Failure `json:"failure,omitempty"`
 	Minutes   []MinuteRecord   `json:"minutes,omitempty"`
+
+	Progress *Progress `json:"progress,omitempty"` // while it fetches the image
+	Egress   int64     `json:"egress_bytes,omitempty"`
+}
+
+// Progress is how far an image's fetch has come.
+type Progress struct {
+	Done  int64     `json:"done"`            // bytes
+	Total int64     `json:"total,omitempty"` // bytes; 0 while it is not known
+	Since time.Time `json:"since"`
 }
 
 // MinuteRecord is one side's signed word about one minute of one lease.

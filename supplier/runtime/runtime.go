@@ -39,6 +39,9 @@ type Spec struct {
 	Env        map[string]string
 	Entrypoint []string          // empty is Entrypoint()
 	Hosts      map[string]string // name → address, for /etc/hosts
+
+	Isolation raylink.Isolation // empty is raylink.IsolationContainer
+	GPUs      []string          // UUIDs that the container sees; none sees none
 }
 
 // Instance is a container as it is found.
