@@ -48,14 +48,11 @@ func Floors() []Row {
 		{"raylink/overlay", Floor1, []May{{"golang.org/x/crypto", "WireGuard's keys are Curve25519"}}},
 
 		{"raylink/challenge", Floor1, nil},
-		{"raylink/catalogue", Floor1, []May{{"raylink", words}}},
-		{"raylink/imagesign", Floor1, []May{{"raylink", words}}},
 
 		{"coordinator/state", Floor2, nil},
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
 		{"supplier/converge", Floor2, nil},
 
-		{"raylink/challenge/kernel", Floor3a, nil},
 		{"raylink/client", Floor3a, nil},
 		{"raylink/overlay/wireguard", Floor3a, nil},
 		{"raylink/overlay/memory", Floor3a, nil},
@@ -64,11 +61,8 @@ func Floors() []Row {
 		{"coordinator/consensus/pipenet", Floor3a, nil},
 		{"coordinator/authority", Floor3a, nil},
 		{"supplier/device", Floor3a, nil},
-		{"supplier/device/nvml", Floor3a, nil},
-		{"supplier/prove/cuda", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
-		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
@@ -84,9 +78,6 @@ func Floors() []Row {
 		{"coordinator/reconcile", Floor3b, nil},
 		{"supplier/dataplane", Floor3b, nil},
 		{"supplier/image", Floor3b, nil},
-		{"supplier/egress", Floor3b, nil},
-		{"supplier/prove", Floor3b, nil},
-		{"supplier/doctor", Floor3b, nil},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},
