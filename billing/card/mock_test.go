@@ -45,7 +45,7 @@ func mock(t *testing.T) string {
 	build.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
 	build.Dir = t.TempDir() // outside of our module
 	if text, err := build.CombinedOutput(); err != nil {
-		t.Skipf("stripe-mock %s could not be built (%v); is the Go module proxy out of reach? Set RAYLINK_STRIPE_MOCK to a binary.\n%s", mockVersion, err, text)
+		t.Fatalf("stripe-mock %s could not be built (%v); is the Go module proxy out of reach? Set RAYLINK_STRIPE_MOCK to a binary.\n%s", mockVersion, err, text)
 	}
 	return path
 }

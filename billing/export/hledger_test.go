@@ -23,7 +23,7 @@ func hledger(t *testing.T, journal []byte, args ...string) (string, error) {
 	}
 	program, err := exec.LookPath("hledger")
 	if err != nil {
-		t.Skip("hledger is not installed (Debian's package hledger)")
+		t.Fatal("hledger is not installed (Debian's package hledger)")
 	}
 	file := filepath.Join(t.TempDir(), "raylink.journal")
 	if err := os.WriteFile(file, journal, 0o600); err != nil {

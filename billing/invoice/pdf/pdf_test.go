@@ -176,7 +176,7 @@ func TestPopplerReads(t *testing.T) {
 	}
 	program, err := exec.LookPath("pdftotext")
 	if err != nil {
-		t.Skip("pdftotext is not installed (Debian's package poppler-utils)")
+		t.Fatal("pdftotext is not installed (Debian's package poppler-utils)")
 	}
 	file := filepath.Join(t.TempDir(), "invoice.pdf")
 	if err := os.WriteFile(file, printed(t, sample(t, 60)), 0o600); err != nil {

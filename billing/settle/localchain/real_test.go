@@ -27,7 +27,7 @@ func python(t testing.TB) string {
 	if ray := os.Getenv("RAYLINK_RAY"); ray != "" {
 		return filepath.Join(filepath.Dir(ray), "python")
 	}
-	t.Skip("RAYLINK_PYTHON and RAYLINK_RAY are not set: run raylink/devnet/setup/python.sh and name the python in the folder that it prints")
+	t.Fatal("RAYLINK_PYTHON and RAYLINK_RAY are not set: run raylink/devnet/setup/python.sh and name the python in the folder that it prints")
 	return ""
 }
 

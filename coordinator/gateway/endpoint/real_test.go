@@ -49,7 +49,7 @@ func newReal(t *testing.T) *real {
 		r.ray = given
 	}
 	if _, err := os.Stat(r.ray); err != nil {
-		t.Skipf("no Ray client: %v", err)
+		t.Fatalf("no Ray client: %v", err)
 	}
 	r.dir = t.TempDir()
 	for _, name := range []string{"gcs", "tmp", "token", "job"} {
@@ -57,7 +57,7 @@ func newReal(t *testing.T) *real {
 			t.Fatal(err)
 		}
 		if err := os.Chown(filepath.Join(r.dir, name), 1000, 1000); err != nil {
-			t.Skipf("this needs root: %v", err)
+			t.Fatalf("this needs root: %v", err)
 		}
 	}
 	r.write("token/auth_token", "cluster-secret-of-the-real-test")

@@ -45,8 +45,11 @@ func of(key ed25519.PrivateKey) chain.Address {
 
 func startRing(t *testing.T) *ring {
 	python := os.Getenv("RAYLINK_PYTHON")
-	if os.Getenv("RAYLINK_REAL") != "1" || python == "" {
+	if os.Getenv("RAYLINK_REAL") != "1" {
 		t.Skip("the real token programs run with RAYLINK_REAL=1 and RAYLINK_PYTHON=<the environment of raylink/devnet/setup/python.sh>/bin/python")
+	}
+	if python == "" {
+		t.Fatal("RAYLINK_PYTHON is not set: run raylink/devnet/setup/python.sh and name the python in the folder that it prints")
 	}
 	c := must[*localchain.Chain](t)(localchain.Start(t.Context(), localchain.Config{Python: python, FinalityAge: 2}))
 	t.Cleanup(func() { _ = c.Close() }) // it ends with the context anyway
