@@ -80,7 +80,7 @@ func Check(root string, rules Rules) ([]string, error) {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() {
+		if !entry.Type().IsRegular() || below == ".git" { // in a worktree it is a file, and says where the repository is
 			return nil
 		}
 		return h.look(name, below, packages)

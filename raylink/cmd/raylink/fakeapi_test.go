@@ -66,7 +66,7 @@ func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {
 		Resources: raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
 	return contracted(wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
 		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: "grant",
-		ExpiresAt: time.Now().UTC().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}), nil
+		PriceIO: 250_000_000_000, ExpiresAt: time.Now().UTC().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}), nil
 }
 
 func (f *fake) postCluster(r *http.Request) (any, *raylink.Error) {
@@ -97,6 +97,9 @@ func (f *fake) step(c *wire.Cluster) {
 		c.Stages = append(c.Stages, wire.StageTime{Phase: c.Phase, At: when})
 		if c.Phase == raylink.PhaseReady {
 			c.ReadyAt, c.Endpoints = &when, []string{f.gateway.URL + "/c/" + string(c.ID)}
+			if strings.Contains(f.manifest, "secure") {
+				c.Endpoints = []string{"https://a.example.org:8443/c/" + string(c.ID), "https://b.example.org:8443/c/" + string(c.ID)}
+			}
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (a *app) showQuote(w io.Writer, q wire.Quote) {
 		"balance", amount(q.Balance)+after,
 		"at most", most,
 		"valid", fmt.Sprintf("until %s (%s)", moment(q.ExpiresAt), time.Until(q.ExpiresAt).Round(time.Second)))
-	if q.PriceIO != 0 && q.Hold.Asset == money.IO {
+	if q.PriceIO != 0 {
 		pairs(w, "  ", "price of IO", q.PriceIO.String()+" (each minute converts at the price of that minute)")
 	}
 	for _, note := range q.Notes {
