@@ -3,10 +3,12 @@ package devnet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +32,8 @@ const (
 	purseUSDC = 1_000_000_000
 	purseIO   = 100_000_000_000
 	paidIn    = 20 // of each token
+
+	anchorLimit = 3 * time.Minute // a checkpoint is due once a minute here, and looked for twice a minute
 )
 
 // tenants pay in and take out; the stranger has a wallet that nobody has proven.
@@ -164,6 +168,7 @@ func TestMoney(t *testing.T) {
 	t.Logf("the storm was over after %.1f s", time.Since(began).Seconds())
 	m.swapped()
 	m.balanced()
+	m.anchored()
 	t.Logf("all was well after %.1f s", time.Since(began).Seconds())
 }
 
@@ -388,4 +393,27 @@ func (m *till) balanced() {
 	said, err := m.cli(ctx, "admin", "verify", path, "--chain", "--rpc", m.chain.URL)
 	m.must(err)
 	m.t.Log(said)
+}
+
+// onChain finds how many checkpoints `raylink verify --chain` has found on the chain.
+var onChain = regexp.MustCompile(`chain and journal agree: .* ([0-9]+) checkpoint\(s\)`)
+
+// anchored: the group has signed how its journal stands, the signer has put that on the chain as a memo, and who asks the chain finds it.
+func (m *till) anchored() {
+	path := filepath.Join(m.cfg.Dir, "anchored.jsonl")
+	m.must(m.until(m.t.Context(), "a checkpoint to be put on the chain", "", anchorLimit, func(ctx context.Context) error {
+		var file bytes.Buffer
+		if err := m.as("admin").Journal(ctx, &file); err != nil {
+			return err
+		}
+		if !bytes.Contains(file.Bytes(), []byte(`"kind":"anchor"`)) {
+			return errors.New("the journal knows of none")
+		}
+		return os.WriteFile(path, file.Bytes(), 0o600)
+	}))
+	said, err := m.cli(m.t.Context(), "admin", "verify", path, "--chain", "--rpc", m.chain.URL)
+	m.must(err)
+	if found := onChain.FindStringSubmatch(said); found == nil || found[1] == "0" {
+		m.t.Errorf("the chain has no checkpoint:\n%s", said)
+	}
 }

@@ -48,6 +48,9 @@ func TestDemo(t *testing.T) {
 			t.Errorf("the demo does not tell %q", want)
 		}
 	}
+	if found := onChain.FindStringSubmatch(told.String()); found == nil || found[1] == "0" {
+		t.Error("the demo finds no checkpoint of the journal on the chain")
+	}
 	if after := leftovers(t); after != before {
 		t.Errorf("the demo left something behind:\n%s\nbefore:\n%s", after, before)
 	}
