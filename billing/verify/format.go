@@ -26,6 +26,7 @@ const (
 // Header is the first line of an export. Keys and signatures are Ed25519, in standard base64.
 type Header struct {
 	Format     string                       `json:"format"`
+	Cluster    string                       `json:"cluster,omitempty"` // that a bill is of
 	ExportedAt time.Time                    `json:"exported_at"`
 	GroupKey   ed25519.PublicKey            `json:"group_key,omitempty"` // of the exporting group
 	Machines   map[string]ed25519.PublicKey `json:"machines"`            // key of each machine by its id

@@ -15,6 +15,7 @@ const MaxProblems = 100
 // Report is what Verify found.
 type Report struct {
 	ExportedAt   time.Time         `json:"exported_at"`
+	Cluster      string            `json:"cluster,omitempty"` // of a bill: then only its hold is an account
 	Entries      int               `json:"entries"`
 	Seq          uint64            `json:"seq"`  // of the last entry
 	Hash         string            `json:"hash"` // of the last entry, which stands for all

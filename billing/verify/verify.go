@@ -1,4 +1,4 @@
-// Package verify writes and judges exported journals. Verify needs nothing but the file: it trusts
+// Package verify writes and judges exported journals, and bills of single clusters. Verify needs nothing but the file: it trusts
 // the exporting group with the list of keys, and with nothing else.
 package verify
 
@@ -6,9 +6,10 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -17,8 +18,8 @@ import (
 	"raylink/billing/money"
 )
 
-// ErrFormat says that the input is not a journal of Format, or a line of it is over the limit.
-var ErrFormat = errors.New("not an exported journal (" + Format + ")")
+// ErrFormat says that the input is neither a journal of Format nor a bill of BillFormat, or a line of it is over the limit.
+var ErrFormat = errors.New("not an exported journal (" + Format + ") or bill (" + BillFormat + ")")
 
 // Verify reads an export to its end and reports all that is wrong with it. The error is for what
 // prevents reading: the reader's own, or an ErrFormat. A report without problems is worth as much
@@ -48,10 +49,10 @@ func VerifyWith(r io.Reader, many Many) (Report, error) {
 	if err := readStrict(header, &v.header); err != nil {
 		return Report{}, fmt.Errorf("%w: header: %w", ErrFormat, err)
 	}
-	if v.header.Format != Format {
-		return Report{}, fmt.Errorf("%w: format %.60q", ErrFormat, v.header.Format)
+	if form := v.header.Format; form != Format && form != BillFormat || (form == BillFormat) != (v.header.Cluster != "") {
+		return Report{}, fmt.Errorf("%w: format %.60q, cluster %.60q", ErrFormat, form, v.header.Cluster)
 	}
-	v.report.ExportedAt = v.header.ExportedAt
+	v.report.ExportedAt, v.report.Cluster, v.bill = v.header.ExportedAt, v.header.Cluster, v.header.Cluster
 
 	// Only the end of the file tells which line is the checkpoint, so one line is kept back.
 	var kept []byte
@@ -69,7 +70,11 @@ func VerifyWith(r io.Reader, many Many) (Report, error) {
 		return Report{}, ended(lines, v.line+1)
 	}
 	v.signatures()
-	v.checkpoint(header, kept)
+	if v.bill != "" {
+		v.receipt(header, kept)
+	} else {
+		v.checkpoint(header, kept)
+	}
 	return v.finish(), nil
 }
 
@@ -96,7 +101,9 @@ type slot struct {
 type verifier struct {
 	header   Header
 	report   Report
-	line     int // in the file, from 1
+	bill     string    // the cluster, if it is a bill and not the whole journal
+	digest   hash.Hash // of a bill's entries
+	line     int       // in the file, from 1
 	seq      uint64
 	hash     string
 	lost     bool // the line before could not be read: the next is not blamed for not following it
@@ -115,7 +122,7 @@ type verifier struct {
 }
 
 func newVerifier() *verifier {
-	return &verifier{names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}, kinds: kinds(), flights: map[string]string{},
+	return &verifier{digest: sha256.New(), names: map[name]uint64{}, balances: map[slot]int64{}, leases: map[string]*lease{}, kinds: kinds(), flights: map[string]string{},
 		recent: map[uint64]string{}, roots: map[uint64]string{}, spent: map[string]int64{}}
 }
 
@@ -135,12 +142,7 @@ func (v *verifier) entry(line []byte) {
 		v.lost = true
 		return
 	}
-	if !v.lost && entry.Seq != v.seq+1 {
-		v.problem(entry.Seq, "follows entry %d", v.seq)
-	}
-	if !v.lost && entry.Prev != v.hash {
-		v.problem(entry.Seq, "chain is broken: prev is not the hash of the entry before")
-	}
+	v.place(entry)
 	if ledger.HashOf(entry) != entry.Hash {
 		v.problem(entry.Seq, "content does not have the hash that it carries")
 	}
@@ -172,7 +174,7 @@ func (v *verifier) post(entry ledger.Entry) {
 	}
 	for _, posting := range entry.Postings {
 		balance := money.Amount{Minor: v.balances[slot{posting.Account, posting.Amount.Asset}], Asset: posting.Amount.Asset}
-		if posting.Amount.Sign() < 0 && balance.Sign() < 0 && !ledger.MayBeNegative(posting.Account) {
+		if posting.Amount.Sign() < 0 && balance.Sign() < 0 && !ledger.MayBeNegative(posting.Account) && v.whole(posting.Account) {
 			v.problem(entry.Seq, "account %s falls to %v", posting.Account, balance)
 		}
 	}
@@ -181,25 +183,14 @@ func (v *verifier) post(entry ledger.Entry) {
 // checkpoint judges the last line.
 func (v *verifier) checkpoint(header, line []byte) {
 	var last Checkpoint
-	err := readStrict(line, &last)
-	if again, _ := json.Marshal(last); err == nil && !bytes.Equal(again, line) {
-		err = errors.New("not spelled as an export writes it")
-	}
-	if err != nil {
+	if err := readLast(line, &last); err != nil {
 		v.problem(v.seq, "the last line is not a checkpoint, so the file may be cut off: %v", err)
 		return
 	}
 	if last.Seq != v.seq || last.Hash != v.hash {
 		v.problem(v.seq, "checkpoint is of entry %d with another hash: entries are missing or replaced", last.Seq)
 	}
-	if v.header.GroupKey != nil && !v.header.GroupKey.Equal(last.Key) {
-		v.problem(v.seq, "checkpoint is signed by another key than the header's group key")
-	}
-	if !fits(last.Key, CheckpointBytes(header, last.Seq, last.Hash), last.Signature) {
-		v.problem(v.seq, "checkpoint: signature does not fit")
-		return
-	}
-	v.report.Key = last.Key
+	v.vouched(last.Key, CheckpointBytes(header, last.Seq, last.Hash), last.Signature, "checkpoint")
 }
 
 // finish sums up.
@@ -234,6 +225,7 @@ func (v *verifier) finish() Report {
 			v.problem(v.seq, "all accounts together hold %v, not zero", sum)
 		}
 	}
+	v.report.Accounts = slices.DeleteFunc(v.report.Accounts, func(a ledger.Account) bool { return !v.whole(a.Name) })
 	for _, lease := range v.leases {
 		v.report.add(lease)
 	}
