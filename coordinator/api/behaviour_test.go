@@ -357,6 +357,26 @@ func TestJournalVerifies(t *testing.T) {
 	}
 }
 
+// Who pays can verify his own bill, which says what the journal says, and shows him nobody else's money.
+func TestBillVerifies(t *testing.T) {
+	r := newRig(t)
+	file := r.call("ada", "GET", "/v1/clusters/ready/bill/export", nil)
+	report, err := verify.Verify(bytes.NewReader(file.body))
+	if err != nil || !report.OK() || report.Cluster != string(cluster) || len(report.Leases) != 1 || report.Leases[0].Charged != minutes {
+		t.Fatalf("%v %+v", err, report)
+	}
+	if key, err := r.auth.SigningKey(); err != nil || !report.Key.Equal(key.Public()) {
+		t.Errorf("the receipt is signed by %x (%v)", report.Key, err)
+	}
+	whole, err := verify.Verify(bytes.NewReader(r.call("admin", "GET", "/v1/journal", nil).body))
+	if err != nil || whole.Leases[0] != report.Leases[0] || report.Entries >= whole.Entries {
+		t.Errorf("%v: the journal says %+v in %d entries, the bill %+v in %d", err, whole.Leases, whole.Entries, report.Leases, report.Entries)
+	}
+	if bytes.Contains(file.body, []byte("treasury:")) || bytes.Contains(file.body, []byte(`"deposit"`)) {
+		t.Errorf("the bill speaks of others: %s", file.body)
+	}
+}
+
 // From a manifest to a cluster that its owner sees and his machines are told of.
 func TestQuoteToCluster(t *testing.T) {
 	r := newRig(t)

@@ -119,7 +119,7 @@ func (s *Server) getJournal(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	if who.role != raylink.RoleAdmin {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "the whole journal holds everybody's bills: only an admin exports it").WithHint("`raylink bill` shows your own with its evidence")
+		return nil, raylink.Errorf(raylink.CodeForbidden, "the whole journal holds everybody's bills: only an admin exports it").WithHint("`raylink bill CLUSTER --file FILE` writes your own, for `raylink verify FILE`")
 	}
 	key, err := s.Authority.SigningKey()
 	if err != nil {

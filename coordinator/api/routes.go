@@ -54,6 +54,7 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/clusters/:id", s.answer(s.getCluster))
 	r.DELETE("/v1/clusters/:id", s.answer(s.deleteCluster))
 	r.GET("/v1/clusters/:id/bill", s.answer(s.getBill))
+	r.GET("/v1/clusters/:id/bill/export", s.answer(s.getBillFile))
 	r.GET("/v1/balance", s.answer(s.getBalance))
 	r.GET("/v1/journal", s.answer(s.getJournal))
 	r.GET("/v1/invoice", s.answer(s.getInvoice))

@@ -211,6 +211,10 @@ func TestJournalIsCopied(t *testing.T) {
 	if err := c.Journal(t.Context(), &out); err != nil || out.String() != "/v1/journal\n" {
 		t.Fatalf("got %q, %v", out.String(), err)
 	}
+	out.Reset()
+	if err := c.BillFile(t.Context(), "first job", &out); err != nil || out.String() != "/v1/clusters/first%20job/bill/export\n" {
+		t.Fatalf("got %q, %v", out.String(), err)
+	}
 }
 
 func TestCallsEndWithTheirContext(t *testing.T) {

@@ -175,6 +175,11 @@ func (c *Client) Bill(ctx context.Context, idOrName string) (wire.Bill, error) {
 	return get[wire.Bill](ctx, c, at("clusters", idOrName, "bill"), nil)
 }
 
+// BillFile copies to w what the journal says of a cluster, with the group's receipt: what `raylink verify` takes. See Journal for its errors.
+func (c *Client) BillFile(ctx context.Context, idOrName string, w io.Writer) error {
+	return c.copied(ctx, at("clusters", idOrName, "bill", "export"), w)
+}
+
 // Balance is an account's money; the caller's own for an empty id.
 func (c *Client) Balance(ctx context.Context, id raylink.AccountID) (wire.Balance, error) {
 	query := url.Values{}
@@ -184,10 +189,15 @@ func (c *Client) Balance(ctx context.Context, id raylink.AccountID) (wire.Balanc
 	return get[wire.Balance](ctx, c, at("balance"), query)
 }
 
-// Journal copies the whole journal to w, because a part of it cannot be verified alone; admins only. Nothing was written to w when a coordinator could not be reached;
+// Journal copies the whole journal to w; admins only. Nothing was written to w when a coordinator could not be reached;
 // an error in the middle leaves w with whole or cut lines.
 func (c *Client) Journal(ctx context.Context, w io.Writer) error {
-	k := call{method: http.MethodGet, path: at("journal"), read: true}
+	return c.copied(ctx, at("journal"), w)
+}
+
+// copied copies an answer of any length to w, from the first coordinator that gives one.
+func (c *Client) copied(ctx context.Context, path string, w io.Writer) error {
+	k := call{method: http.MethodGet, path: path, read: true}
 	var last error
 	for _, base := range c.Coordinators() {
 		answer, err := c.send(ctx, base, k, nil)
@@ -200,7 +210,7 @@ func (c *Client) Journal(ctx context.Context, w io.Writer) error {
 		c.prefer(base)
 		defer answer.Body.Close()
 		if _, err := io.Copy(w, answer.Body); err != nil {
-			return fmt.Errorf("copying the journal from %s: %w", base, err)
+			return fmt.Errorf("copying %s from %s: %w", path, base, err)
 		}
 		return nil
 	}

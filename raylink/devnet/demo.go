@@ -291,6 +291,12 @@ func (s *Story) end(ctx context.Context) error {
 	if _, err := s.raylink(ctx, "engineer", "bill", "first-job", "--minutes"); err != nil {
 		return err
 	}
+	bill := filepath.Join(s.Network.cfg.Dir, "bill.jsonl")
+	for _, args := range [][]string{{"bill", "first-job", "--file", bill}, {"verify", bill}} {
+		if _, err := s.raylink(ctx, "engineer", args...); err != nil {
+			return err
+		}
+	}
 	return s.check(ctx, c)
 }
 

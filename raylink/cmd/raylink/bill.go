@@ -13,16 +13,20 @@ import (
 
 func (a *app) bill() *cobra.Command {
 	var minutes bool
+	var file string
 	c := &cobra.Command{
 		Use:   "bill CLUSTER",
 		Short: "Show what a cluster cost, with the evidence",
 		Long: `Bill shows each node's minutes, charged and waived, their price and the fee on top. A minute is charged only if both the
 machine's agent and a gateway saw the node alive for at least 45 of its 60 seconds; --minutes shows what they saw.
-A part of a minute at the end is free.`,
-		Example: "  raylink bill first-job\n  raylink bill first-job --minutes\n  raylink bill c-abcdefghij -o json",
+A part of a minute at the end is free.
+
+--file writes the bill with all signatures and the group's receipt, as raylink verify FILE checks it without the network.`,
+		Example: "  raylink bill first-job\n  raylink bill first-job --minutes\n  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink bill c-abcdefghij -o json",
 		Args:    wants("CLUSTER"), ValidArgsFunction: a.clusterNames,
 	}
 	c.Flags().BoolVar(&minutes, "minutes", false, "each minute with its evidence")
+	c.Flags().StringVar(&file, "file", "", "write the bill with its signatures into a file, for raylink verify")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, err := a.open()
@@ -30,6 +34,9 @@ A part of a minute at the end is free.`,
 			return err
 		}
 		defer s.Close()
+		if file != "" {
+			return exportTo(file, func(w io.Writer) error { return s.BillFile(c.Context(), args[0], w) })
+		}
 		b, err := s.Bill(c.Context(), args[0])
 		if err != nil {
 			return err

@@ -112,7 +112,7 @@ func (f *fake) api() http.Handler {
 		"GET /v1/clusters/{id}": f.getCluster, "DELETE /v1/clusters/{id}": f.deleteCluster, "GET /v1/clusters/{id}/bill": f.getBill,
 		"POST /v1/tokens": f.postToken, "GET /v1/tokens": f.getTokens, "DELETE /v1/tokens/{id}": f.deleteToken,
 		"POST /v1/join-tokens": f.postJoinToken, "POST /v1/accounts": f.postAccount, "GET /v1/accounts": f.getAccounts,
-		"POST /v1/accounts/{id}/grants": f.postGrant, "GET /v1/journal": nil,
+		"POST /v1/accounts/{id}/grants": f.postGrant, "GET /v1/journal": nil, "GET /v1/clusters/{id}/bill/export": nil,
 	}
 	maps.Copy(routes, f.moneyRoutes())
 	for pattern, h := range routes {

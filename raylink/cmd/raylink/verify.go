@@ -40,15 +40,16 @@ func (a *app) verify() *cobra.Command {
 	var rpc string
 	c := &cobra.Command{
 		Use:   "verify FILE",
-		Short: "Check an exported journal, without the network",
-		Long: `Verify checks an exported journal by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
+		Short: "Check an exported journal or bill, without the network",
+		Long: `Verify checks an exported journal, or one cluster's bill, by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
 entry sums to zero, that no balance went below zero, and that each minute of each lease was charged or waived exactly
-once, for the price and by the evidence that stand in the journal.
+once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see; that it leaves no lease out
+rests on the group's signature.
 
 --chain also asks a Solana node of your choice: whether every deposit, payout, swap and burn of the journal did on the chain what the journal says,
 whether those who were paid got it, whether checkpoints stand there, and whether nothing moved on the treasury's token accounts that the journal
 does not say. Whose node it is does not matter to us; that it is honest should matter to you.`,
-		Example: "  raylink verify journal.jsonl\n  raylink journal export | raylink verify -\n  raylink verify journal.jsonl --chain --rpc http://127.0.0.1:8899", Args: wants("FILE"),
+		Example: "  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink verify journal.jsonl\n  raylink journal export | raylink verify -\n  raylink verify journal.jsonl --chain --rpc http://127.0.0.1:8899", Args: wants("FILE"),
 	}
 	c.Flags().BoolVar(&onChain, "chain", false, "compare it with the chain as well")
 	c.Flags().StringVar(&rpc, "rpc", "", "the node to ask (default: a public one of the journal's chain) ["+rpcVariable+", which others on this machine cannot see]")
@@ -73,7 +74,10 @@ does not say. Whose node it is does not matter to us; that it is honest should m
 			from = io.TeeReader(from, books)
 		}
 		if found.Report, err = verify.VerifyWith(from, shared); err != nil {
-			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export`?")
+			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export` or `raylink bill --file`?")
+		}
+		if onChain && found.Cluster != "" {
+			return raylink.Errorf(raylink.CodeInvalid, "%s is the bill of one cluster, which moves nothing on the chain", args[0]).WithHint("--chain goes with the whole journal: `raylink journal export`")
 		}
 		if onChain && found.OK() {
 			if found.OnChain, err = compare(c.Context(), books, cmp.Or(rpc, a.getenv(rpcVariable))); err != nil {
@@ -163,7 +167,11 @@ func (a *app) verdict(w io.Writer, well bool, words string) {
 }
 
 func (a *app) showReport(w io.Writer, r verify.Report) {
-	fmt.Fprintf(w, "%d entries, exported %s, last hash %s\n\n", r.Entries, moment(r.ExportedAt), short(r.Hash))
+	what, words := "", "the hash chain, the signatures and the sums hold; every minute was charged or waived once"
+	if r.Cluster != "" {
+		what, words = "bill of "+r.Cluster+": ", "the signatures of machines, gateways and group and the sums hold; every minute was charged or waived once"
+	}
+	fmt.Fprintf(w, "%s%d entries, exported %s, last hash %s\n\n", what, r.Entries, moment(r.ExportedAt), short(r.Hash))
 	if len(r.Leases) > 0 {
 		rows := [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "FEE", "PAID", "FROM"}}
 		for _, l := range r.Leases {
@@ -176,7 +184,7 @@ func (a *app) showReport(w io.Writer, r verify.Report) {
 	for _, sum := range r.Sums {
 		fmt.Fprintf(w, "  sum of all balances: %s\n", amount(sum))
 	}
-	a.verdict(w, r.OK(), "the hash chain, the signatures and the sums hold; every minute was charged or waived once")
+	a.verdict(w, r.OK(), words)
 	for _, p := range r.Problems {
 		fmt.Fprintf(w, "  %s %s\n", a.paint(a.out, red, "wrong:"), p)
 	}
