@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"raylink/billing/deposit"
@@ -151,7 +152,33 @@ func export(t tester, s *State) verify.Report {
 		entry := s.Ledger.Entries(p.Seq-1, 1)
 		t.Errorf("verify: %v: %+v", p, entry)
 	}
+	for id := range s.Clusters {
+		header.Cluster = string(id)
+		bill(t, s, header, report)
+	}
 	return report
+}
+
+// bill exports a cluster's part of the journal and verifies it: it says what the whole journal says of the cluster.
+func bill(t tester, s *State, header verify.Header, whole verify.Report) {
+	t.Helper()
+	after := uint64(0)
+	if hold, ok := s.Ledger.Find("hold", header.Cluster); ok {
+		after = hold.Seq - 1
+	}
+	var b bytes.Buffer
+	err := verify.WriteBill(&b, header, s.Ledger, after, header.GroupKey, func(m []byte) []byte { return ed25519.Sign(groupKey(), m) })
+	if err != nil {
+		t.Fatalf("exporting a bill: %v", err)
+	}
+	report, err := verify.Verify(&b)
+	if err != nil || !report.OK() {
+		t.Errorf("the bill of %s: %v %v", header.Cluster, err, report.Problems)
+	}
+	of := slices.DeleteFunc(slices.Clone(whole.Leases), func(l verify.LeaseReport) bool { return l.Cluster != header.Cluster })
+	if !slices.Equal(of, report.Leases) {
+		t.Errorf("the bill of %s says\n%+v\nthe journal\n%+v", header.Cluster, report.Leases, of)
+	}
 }
 
 // chainSays is what the books say our token account holds.
