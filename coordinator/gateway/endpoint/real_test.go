@@ -24,7 +24,8 @@ type real struct {
 	t                *testing.T
 	ray, dir, image  string
 	address          string
-	net, head, other string // names
+	handler          http.Handler // of the gateway that stands there
+	net, head, other string       // names
 }
 
 const (
@@ -127,7 +128,8 @@ func (r *real) serve() {
 			Token: "cluster-secret-of-the-real-test", Access: only(alice)}
 	})
 	log := slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.address = "http://" + serve(r.t, endpoint.Handler(endpoint.Options{Upstream: routes, Log: log})) + "/c/" + clusterA
+	r.handler = endpoint.Handler(endpoint.Options{Upstream: routes, Log: log})
+	r.address = "http://" + serve(r.t, r.handler) + "/c/" + clusterA
 }
 
 // until polls: what is waited for happens in other processes.
@@ -249,6 +251,7 @@ func TestRealRay(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
+	t.Run("gateway killed under a follow", r.loseGateway)
 	t.Run("head killed under its driver", func(t *testing.T) { r.killHead(t, "doomed", false) })
 	t.Run("head killed under a driver on a worker", func(t *testing.T) { r.killHead(t, "survivor", true) })
 }
