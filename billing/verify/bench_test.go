@@ -1,9 +1,12 @@
 package verify
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -44,6 +47,97 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(count*b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// BenchmarkMillion verifies a journal of a million entries, nearly all of them charged minutes with two signatures each, from a file as `raylink verify` does. To
+// make the file takes about a minute before it begins.
+func BenchmarkMillion(b *testing.B) { benchLong(b, 1_000_000) }
+
+// TestLongJournal: the benchmark's journal, short.
+func TestLongJournal(t *testing.T) { verifyLong(t, writeLong(t, 300), 300) }
+
+func benchLong(b *testing.B, count int) {
+	file := writeLong(b, count)
+	var after runtime.MemStats
+	for b.Loop() {
+		verifyLong(b, file, count)
+		runtime.ReadMemStats(&after)
+	}
+	b.ReportMetric(float64(count*b.N)/b.Elapsed().Seconds(), "entries/s")
+	b.ReportMetric(float64(after.HeapSys)/(1<<20), "MiB")
+}
+
+// long is a journal of so many entries that makes them as they are read, so that it need not be in memory: two to begin with, and minutes of leases of a
+// day each.
+type long struct {
+	count uint64
+	prev  string
+	lease meter.Lease
+}
+
+const minutesADay = 24 * 60
+
+func (l *long) Entries(after uint64, limit int) (page []ledger.Entry) {
+	for seq := after + 1; seq <= min(l.count, after+uint64(limit)); seq++ {
+		e := l.entry(seq)
+		e.Seq, e.At, e.Prev = seq, noon.Add(time.Duration(seq)*time.Second), l.prev
+		e.Hash = ledger.HashOf(e)
+		l.prev = e.Hash
+		page = append(page, e)
+	}
+	return page
+}
+
+func (l *long) entry(seq uint64) ledger.Entry {
+	switch seq {
+	case 1:
+		return moved("deposit", "sig1/ours-usdc", ledger.TreasuryChain, ledger.Tenant("ann"), "1000000 USDC")
+	case 2:
+		return moved("hold", "c-usdc", ledger.Tenant("ann"), ledger.Hold("c-usdc"), "1000000 USDC")
+	}
+	at := int64(seq - 3)
+	if at%minutesADay == 0 {
+		l.lease = meter.Lease{Rate: 120_001, FeeBasisPoints: 200}
+	}
+	n := mixNote(exchange.USDC, money.USDC, at%minutesADay, false)
+	n.Lease = fmt.Sprintf("l-%d", at/minutesADay)
+	sign(&n)
+	m := minuteIn(n)
+	m.Use, m.Fee, _ = l.lease.Charge(n.Ordinal)
+	m.SupplierFee, _ = l.lease.SupplierFee(m.Use, n.SupplierFeeBasisPoints)
+	return mixedAs(n, m)
+}
+
+func writeLong(t testing.TB, count int) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "journal.jsonl")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := bufio.NewWriterSize(file, 1<<20)
+	err = Write(w, header(), &long{count: uint64(count)}, public('G'), func(m []byte) []byte { return ed25519.Sign(key('G'), m) })
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func verifyLong(t testing.TB, path string, count int) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	report, err := VerifyWith(file, shared)
+	if err != nil || !report.OK() || report.Entries != count {
+		t.Fatal(err, report.Entries, report.Problems)
+	}
 }
 
 // shared gives each processor its part.
