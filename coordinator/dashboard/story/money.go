@@ -244,6 +244,7 @@ func inIO(b wire.Bill) wire.Bill {
 // halted is a world where nobody believes the price, payouts are halted, and no wallet is set.
 func halted(w world, now time.Time) world {
 	w.price.Halt, w.price.Reason, w.price.Price, w.price.At, w.price.Sources = price.CodeStep, "0.310000000000 USD/IO is 24.0 % from 0.250000000000 USD/IO", 0, time.Time{}, nil
+	w.treasury.Alarms = []string{"transaction 5theftaaaa took 6.00 USDC out of 8sNbab6FpXMs, and no payout or recorded swap explains it"}
 	w.treasury.Halts = []wire.PayoutHalt{{Reason: "a transaction took effect after it was said to have expired", By: "coordinator", At: now.Add(-time.Hour)},
 		{Asset: money.IO, Reason: "the exchange is down", By: "account:acc-ownerowner", At: now.Add(-time.Minute)}}
 	w.earnings.Settlement.Wallet, w.earnings.Settlement.Takes, w.earnings.Settlement.Minimum = "", money.IO, tokens(100_000_000)
@@ -321,6 +322,6 @@ func (m *affairs) spoil(name func() string) {
 	for i := range t.Mints {
 		t.Mints[i].Mint, t.Mints[i].Account, t.Mints[i].Wallet = name(), name(), name()
 	}
-	t.Chain, t.Every, t.Halts = name(), name(), []wire.PayoutHalt{{Reason: name(), By: name()}}
+	t.Alarms, t.Chain, t.Every, t.Halts = []string{name()}, name(), name(), []wire.PayoutHalt{{Reason: name(), By: name()}}
 	m.price.Halt, m.price.Reason, m.price.Samples[0].Source = name(), name(), name()
 }

@@ -72,6 +72,27 @@ func TestScenes(t *testing.T) {
 	}
 }
 
+// TestAlarmIsShown: a transfer that nothing explains stands on the treasury's page, above all else.
+func TestAlarmIsShown(t *testing.T) {
+	for _, s := range scenes(t) {
+		if s.Path != "/ui/treasury" {
+			continue
+		}
+		_, page := draw(s)
+		alarm, books := strings.Index(page, "no payout or recorded swap explains it"), strings.Index(page, "By the books")
+		switch s.Name {
+		case "halted-treasury":
+			if alarm < 0 || alarm > books {
+				t.Errorf("%s: the alarm stands at %d, the books at %d", s.Name, alarm, books)
+			}
+		default:
+			if alarm >= 0 {
+				t.Errorf("%s: an alarm without a reason", s.Name)
+			}
+		}
+	}
+}
+
 // TestHostile looks for names that escaped from their places.
 func TestHostile(t *testing.T) {
 	drawn := 0
