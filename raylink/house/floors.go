@@ -48,6 +48,7 @@ func Floors() []Row {
 		{"raylink/overlay", Floor1, []May{{"golang.org/x/crypto", "WireGuard's keys are Curve25519"}}},
 
 		{"raylink/challenge", Floor1, nil},
+		{"raylink/imagesign", Floor1, []May{{"sigs.k8s.io/json", "strict about doubled, unknown and miswritten fields"}}},
 
 		{"coordinator/state", Floor2, nil},
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
