@@ -53,6 +53,9 @@ func (s *Server) postJoin(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, raylink.AsError(err)
 	}
+	if err := s.admits(hash, string(kind), issued.Principal.ID); err != nil {
+		return nil, err
+	}
 	public := identity.EncodeKey(issued.Public)
 	var cmd state.Command
 	if kind == identity.Machine {
@@ -99,6 +102,12 @@ func (s *Server) joinKind(hash string) (identity.Kind, error) {
 		return "", raylink.Errorf(raylink.CodeInvalid, "this join token is for a coordinator").WithHint("use it with `raylink coordinator join`")
 	}
 	return "", raylink.Errorf(raylink.CodeUnauthenticated, "this join token is not known here").WithHint("it may have been used up long ago; ask for a new one")
+}
+
+// admits refuses what apply would refuse, before it gets into the log: who has no good join token writes nothing there, however often he asks.
+func (s *Server) admits(hash, kind, by string) (err error) {
+	s.Group.Read(func(st *state.State) { _, err = st.Admits(hash, kind, by) })
+	return err
 }
 
 func (s *Server) joined(id string, certificate []byte) wire.JoinAnswer {
@@ -167,6 +176,12 @@ func (s *Server) postGroupJoin(c *gin.Context) (any, error) {
 	}
 	hash, err := s.joinSecret(c)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.barrier(c.Request.Context()); err != nil {
+		return nil, err
+	}
+	if err := s.admits(hash, state.JoinKindCoordinator, r.ID); err != nil {
 		return nil, err
 	}
 	if err := s.propose(c, "coordinator:"+r.ID, "", &state.JoinMember{TokenHash: hash, ID: r.ID, Raft: r.Raft, API: r.API}, nil); err != nil {

@@ -205,23 +205,30 @@ func (c *IssueJoinToken) apply(s *State) (any, error) {
 }
 
 // consume uses up the join token with this hash for the one that joins, or says why it cannot be used.
-// Who has joined with it already may ask again: its answer was lost on the way.
 func (s *State) consume(hash, kind, by string) (*JoinToken, error) {
+	t, err := s.Admits(hash, kind, by)
+	if err != nil {
+		return nil, err
+	}
+	t.UsedBy = by
+	return t, nil
+}
+
+// Admits finds the join token with this hash that lets the one that joins in, or says why there is none; it uses nothing up, and so tells before a
+// proposal whether that would be refused. Who has joined with it already may ask again: its answer was lost on the way.
+func (s *State) Admits(hash, kind, by string) (*JoinToken, error) {
 	for _, t := range s.JoinTokens {
-		if t.Hash != hash || t.Kind != kind {
-			continue
-		}
-		if t.UsedBy == by {
+		switch {
+		case t.Hash != hash || t.Kind != kind:
+		case t.UsedBy == by:
+			return t, nil
+		case t.UsedBy != "":
+			return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this join token has been used").WithHint("ask for a new one: `raylink join-token create`")
+		case !s.Now.Before(t.ExpiresAt):
+			return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this join token has expired").WithHint("ask for a new one: `raylink join-token create`")
+		default:
 			return t, nil
 		}
-		if t.UsedBy != "" {
-			return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this join token has been used").WithHint("ask for a new one: `raylink join-token create`")
-		}
-		if !s.Now.Before(t.ExpiresAt) {
-			return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this join token has expired").WithHint("ask for a new one: `raylink join-token create`")
-		}
-		t.UsedBy = by
-		return t, nil
 	}
 	return nil, raylink.Errorf(raylink.CodeUnauthenticated, "this join token is not known here").
 		WithHint("check that it is whole, is meant for a %s, and comes from this group", kind)
