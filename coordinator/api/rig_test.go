@@ -97,7 +97,7 @@ func (f *fake) AddVoter(_ context.Context, id, _ string) error {
 
 // rig is a coordinator's API over real TLS, with one of everything in its state.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	group    *fake
 	auth     *authority.Authority
 	memory   *reconcile.Memory
@@ -127,7 +127,7 @@ func gatewayID(name string) raylink.GatewayID { return identity.GatewayID(public
 
 func id[T ~string](prefix, name string) T { return T(prefix + "-" + (name + "aaaaaaaaaa")[:10]) }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	auth, err := authority.Init(t.TempDir())
 	if err != nil {
@@ -177,7 +177,7 @@ func (r *rig) client(name string, own *tls.Certificate) {
 	r.callers[name] = &http.Client{Transport: transport}
 }
 
-func csr(t *testing.T, name string) []byte {
+func csr(t testing.TB, name string) []byte {
 	t.Helper()
 	der, err := identity.CertificateRequest(rand.Reader, keyOf(name))
 	if err != nil {

@@ -45,11 +45,15 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 // offers follows what agents and gateways say of themselves.
 func offers(s *state.State, seen Seen, now time.Time) []state.Command {
 	var steps []state.Command
-	for _, id := range slices.Sorted(maps.Keys(seen.Machines)) {
-		offer, m := seen.Machines[id].Report.Offer, s.Machines[id]
+	var changed []raylink.MachineID // few of many: only they are put in order
+	for id, heard := range seen.Machines {
+		offer, m := heard.Report.Offer, s.Machines[id]
 		if m != nil && offer != nil && now.Sub(m.OfferedAt) >= OfferRest && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil {
-			steps = append(steps, &state.SetOffer{ID: id, Offer: *offer})
+			changed = append(changed, id)
 		}
+	}
+	for _, id := range slices.Sorted(slices.Values(changed)) {
+		steps = append(steps, &state.SetOffer{ID: id, Offer: *seen.Machines[id].Report.Offer})
 	}
 	for _, id := range slices.Sorted(maps.Keys(seen.Gateways)) {
 		url, g := seen.Gateways[id].Report.URL, s.Gateways[id]
