@@ -27,6 +27,15 @@ type Machine struct {
 	State     string
 	Reason    string
 	JoinedAt  time.Time
+
+	SetAt      time.Time            `json:",omitzero"`  // when State was set last
+	Admin      bool                 `json:",omitempty"` // an admin drains it, not its owner
+	Leaves     *time.Time           `json:",omitempty"` // draining: when its owner takes it back, whatever runs
+	Host       *raylink.Host        `json:",omitempty"` // what it says it is
+	HostAt     time.Time            `json:",omitzero"`  // when it said so
+	Claimed    map[string]time.Time `json:",omitempty"` // its GPUs, and when it claimed each for the first time without a break
+	Quarantine *Quarantine          `json:",omitempty"`
+	Record     Record
 }
 
 // Gateway is one process that serves endpoints.
@@ -163,6 +172,8 @@ type SetMachine struct {
 	ID     raylink.MachineID `json:"id"`
 	State  string            `json:"state"`
 	Reason string            `json:"reason,omitempty"`
+	Admin  bool              `json:"admin,omitempty"`  // an admin asks, not the owner
+	Leaves *time.Time        `json:"leaves,omitempty"` // draining: when the owner takes the machine back; whatever runs then ends in order
 }
 
 func (*SetMachine) kind() string { return "machine.set" }
@@ -180,7 +191,13 @@ func (c *SetMachine) apply(s *State) (any, error) {
 			return nil, err
 		}
 	}
-	m.State, m.Reason = c.State, c.Reason
+	if c.Leaves != nil && (c.State != MachineDraining || !c.Leaves.After(s.Now) || c.Leaves.Sub(s.Now) > MaxNotice) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a notice belongs to a drain, lies in the future, and is at most %s long", MaxNotice)
+	}
+	if m.State != c.State {
+		m.SetAt = s.Now
+	}
+	m.State, m.Reason, m.Admin, m.Leaves = c.State, c.Reason, c.Admin, c.Leaves
 	return c.ID, nil
 }
 
