@@ -21,9 +21,10 @@ func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) (
 	}
 	nodes := nodesOf(spec)
 	free := map[raylink.MachineID]raylink.Resources{}
+	at := NewStandings(s, seen, now)
 	for _, id := range slices.Sorted(maps.Keys(s.Machines)) {
 		m := s.Machines[id]
-		if m.State == state.MachineActive && seen.Up(id, now) {
+		if at.Takes(m) {
 			free[id] = minus(m.Offer.Resources, s.Used(id))
 		}
 	}

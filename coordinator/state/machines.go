@@ -334,3 +334,14 @@ func (s *State) LeasesOn(id raylink.MachineID) []*Lease {
 	}
 	return list
 }
+
+// Hired are the machines with leases that still hold something, in no order.
+func (s *State) Hired() []raylink.MachineID {
+	var list []raylink.MachineID
+	for id, leases := range s.byMachine {
+		if len(leases) > 0 {
+			list = append(list, id)
+		}
+	}
+	return list
+}

@@ -174,7 +174,10 @@ func (c *ReleaseMachine) apply(s *State) (any, error) {
 	if until := m.Quarantine.Until; until != nil && s.Now.Before(*until) {
 		return nil, raylink.Errorf(raylink.CodeConflict, "machine %s stays in quarantine until %s", c.ID, until.Format(time.RFC3339))
 	}
-	m.Quarantine, m.Record.Row = nil, 0
+	m.Quarantine = nil
+	if c.Reason == raylink.ReasonStageFailures { // or who was quarantined for something else meanwhile would get off
+		m.Record.Row = 0
+	}
 	return nil, nil
 }
 
