@@ -51,7 +51,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		return q, err
 	}
 	var p Placement
-	if err := s.leader(c.Request.Context(), MethodPlace, spec, &p); err != nil {
+	if err := s.leader(c.Request.Context(), MethodPlace, Wish{spec, image}, &p); err != nil {
 		return nil, err
 	}
 	cmd.Nodes = p.Nodes

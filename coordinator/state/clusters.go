@@ -137,6 +137,9 @@ func (s *State) fits(q *Quote) error {
 		if err := s.Open(m); err != nil {
 			return err
 		}
+		if !m.Has(q.Spec.Isolation) {
+			return raylink.Errorf(raylink.CodeCapacity, "machine %s has no isolation %.20q", n.Machine, string(q.Spec.Isolation)).WithHint("ask for a new quote")
+		}
 		if rate, err := RateOf(m.Offer, n.Resources); err != nil || rate > n.Rate {
 			return raylink.Errorf(raylink.CodeConflict, "the price of machine %s has risen meanwhile", n.Machine).WithHint("ask for a new quote")
 		}

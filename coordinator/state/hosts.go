@@ -168,3 +168,14 @@ func (s *State) freeGPUs(m *Machine, n int64) []string {
 	}
 	return free
 }
+
+// Has says whether a machine has a tier of isolation, by its own word. A plain container every machine has; a virtual machine none, whatever it says.
+func (m *Machine) Has(tier raylink.Isolation) bool {
+	switch tier {
+	case "", raylink.IsolationContainer:
+		return true
+	case raylink.IsolationGVisor:
+		return m.Host != nil && slices.Contains(m.Host.Isolation, tier)
+	}
+	return false
+}
