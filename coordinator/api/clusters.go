@@ -121,6 +121,7 @@ func (s *Server) quote(who caller, id raylink.QuoteID) (wire.Quote, error) {
 			most := money.MicroUSD(q.Budget)
 			v.Maximum = &most
 		}
+		reliability(st, &v)
 		err = ferr
 	})
 	if err == nil {

@@ -62,6 +62,8 @@ type Placement struct {
 type SeenAnswer struct {
 	Machines map[raylink.MachineID]time.Time `json:"machines"`
 	Gateways map[raylink.GatewayID]time.Time `json:"gateways"`
+	Since    time.Time                       `json:"since,omitzero"` // when the leader began to listen
+	Said     map[raylink.MachineID]Said      `json:"said,omitempty"` // of machines that said something
 }
 
 // Register names every method with its answer.
@@ -117,8 +119,12 @@ func (l *Leader) place(_ context.Context, body []byte) ([]byte, error) {
 func (l *Leader) seen(context.Context, []byte) ([]byte, error) {
 	a := SeenAnswer{Machines: map[raylink.MachineID]time.Time{}, Gateways: map[raylink.GatewayID]time.Time{}}
 	seen := l.Memory.Seen()
+	a.Since, a.Said = seen.Since.UTC(), map[raylink.MachineID]Said{}
 	for id, m := range seen.Machines {
 		a.Machines[id] = m.At.UTC()
+		if said, any := saidOf(m); any {
+			a.Said[id] = said
+		}
 	}
 	for id, g := range seen.Gateways {
 		a.Gateways[id] = g.At.UTC()

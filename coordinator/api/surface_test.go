@@ -92,6 +92,8 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		"GET /v1/clusters/:id/bill":        {{"/v1/clusters/" + string(cluster) + "/bill", nil, users(200, 404, 403, 200)}},
 		"GET /v1/balance":                  {{"", nil, users(200, 200, 200, 200)}, {"/v1/balance?account=" + string(acc("ada")), nil, users(200, 403, 403, 200)}},
 		"GET /v1/clusters/:id/bill/export": {{"/v1/clusters/" + string(cluster) + "/bill/export", nil, users(200, 404, 403, 200)}},
+		"GET /v1/policy/versions":          {{"", nil, users(200, 200, 200, 200)}},
+		"PUT /v1/policy/versions":          {{"", wire.Versions{Minimum: map[string]string{"kernel": "6.1"}}, users(403, 403, 403, 403)}}, // nobody signed it
 		"GET /v1/journal":                  {{"", nil, users(403, 403, 403, 200)}},
 		"GET /v1/invoice": {
 			{"", nil, users(200, 200, 403, 200)},

@@ -90,7 +90,7 @@ func TestStandingTable(t *testing.T) {
 			set(state.SetMachine{State: state.MachineDraining, Reason: "new disk"})
 		}, "draining owner-drain no"},
 		{func() { set(state.SetMachine{State: state.MachineDraining, Admin: true}) }, "draining admin-drain no"},
-		{func() { set(state.SetMachine{State: state.MachineDraining, Leaves: at(time.Hour)}) }, "draining notice no"},
+		{func() { set(state.SetMachine{State: state.MachineDraining, Notice: time.Hour}) }, "draining notice no"},
 		{func() { set(state.SetMachine{State: state.MachineActive}) }, "ready  yes"},
 		{func() { w.policy("6.2") }, "blocked below-minimum no"},
 		{func() { w.now = w.now.Add(time.Second); w.policy("6.1") }, "ready  yes"},
@@ -194,7 +194,7 @@ func TestTakenBack(t *testing.T) {
 		report := wire.AgentReport{Leaves: &leaves}
 		if how == "notice" {
 			report.Leaves = nil
-			w.apply(&state.SetMachine{ID: machineID("mone"), State: state.MachineDraining, Leaves: &leaves})
+			w.apply(&state.SetMachine{ID: machineID("mone"), State: state.MachineDraining, Notice: 30 * time.Second})
 		}
 		w.hear("mone", report)
 		w.settle()

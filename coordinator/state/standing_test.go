@@ -233,12 +233,11 @@ func TestQuarantine(t *testing.T) {
 // TestNotice: it lies ahead, within a month; resume withdraws it.
 func TestNotice(t *testing.T) {
 	w, _ := small(t, "10")
-	at := func(d time.Duration) *time.Time { x := w.now.Add(d); return &x }
-	for what, c := range map[string]*SetMachine{"past": {State: MachineDraining, Leaves: at(0)}, "far": {State: MachineDraining, Leaves: at(MaxNotice + 1)}, "not a drain": {State: MachineActive, Leaves: at(time.Hour)}} {
+	for what, c := range map[string]*SetMachine{"past": {State: MachineDraining, Notice: -1}, "far": {State: MachineDraining, Notice: MaxNotice + 1}, "not a drain": {State: MachineActive, Notice: time.Hour}} {
 		c.ID = machineID("mone")
 		w.refused(what, c, raylink.CodeInvalid)
 	}
-	w.must(&SetMachine{ID: machineID("mone"), State: MachineDraining, Leaves: at(time.Hour)}, &SetMachine{ID: machineID("mone"), State: MachineActive})
+	w.must(&SetMachine{ID: machineID("mone"), State: MachineDraining, Notice: time.Hour}, &SetMachine{ID: machineID("mone"), State: MachineActive})
 	if w.s.Machines[machineID("mone")].Leaves != nil {
 		t.Error("resume leaves the notice")
 	}
