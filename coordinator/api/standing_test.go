@@ -135,8 +135,8 @@ func TestVersionsAreSigned(t *testing.T) {
 	}
 }
 
-// TestAlarm: when many machines vanish at once every coordinator says so, and each of them stands as lost with the others.
-func TestAlarm(t *testing.T) {
+// TestMassLossAlarm: when many machines vanish at once every coordinator says so, and each of them stands as lost with the others.
+func TestMassLossAlarm(t *testing.T) {
 	r := newRig(t)
 	seen := SeenAnswer{Machines: map[raylink.MachineID]time.Time{}, Since: time.Now().Add(-time.Hour)}
 	r.group.mu.Lock()
