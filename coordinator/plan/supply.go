@@ -91,7 +91,7 @@ func cause(s *state.State, m *state.Machine) (raylink.Reason, string) {
 	if _, other, ok := s.Earlier(m.ID); ok { // whose it is, not which: a UUID is a secret to anybody who might claim it
 		return raylink.ReasonDuplicate, "machine " + string(other) + " claimed it before"
 	}
-	offered, have, usable := m.Offer.Resources.GPU/raylink.Unit, int64(len(m.Host.Devices)-1), int64(len(m.GPUs()))
+	offered, have := m.Offer.Resources.GPU/raylink.Unit, int64(len(m.Host.Devices)-1)
 	switch {
 	case m.Offer.Arch != m.Host.Arch:
 		return raylink.ReasonImplausible, fmt.Sprintf("it offers %s and is %s", m.Offer.Arch, m.Host.Arch)
@@ -99,7 +99,10 @@ func cause(s *state.State, m *state.Machine) (raylink.Reason, string) {
 		return raylink.ReasonImplausible, fmt.Sprintf("it offers %d MiB of memory and has %d", m.Offer.Resources.Memory>>20, m.Host.Memory>>20)
 	case offered > have:
 		return raylink.ReasonImplausible, fmt.Sprintf("it offers %d GPUs and has %d", offered, have)
-	case offered > usable:
+	case offered == 0:
+		return raylink.ReasonNone, ""
+	}
+	if usable := int64(len(m.GPUs())); offered > usable {
 		return raylink.ReasonDeviceFault, fmt.Sprintf("it offers %d GPUs and %d can be used", offered, usable)
 	}
 	return raylink.ReasonNone, ""
