@@ -47,7 +47,7 @@ func Floors() []Row {
 		{"raylink/identity", Floor1, []May{{"raylink", words}}},
 		{"raylink/overlay", Floor1, []May{{"golang.org/x/crypto", "WireGuard's keys are Curve25519"}}},
 
-		{"raylink/challenge", Floor1, nil},
+		{"raylink/challenge", Floor1, []May{{"raylink", words}}},
 		{"raylink/imagesign", Floor1, []May{{"sigs.k8s.io/json", "strict about doubled, unknown and miswritten fields"}}},
 
 		{"coordinator/state", Floor2, nil},
