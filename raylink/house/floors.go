@@ -54,6 +54,7 @@ func Floors() []Row {
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
 		{"supplier/converge", Floor2, nil},
 
+		{"raylink/challenge/kernel", Floor3a, nil},
 		{"raylink/client", Floor3a, nil},
 		{"raylink/overlay/wireguard", Floor3a, nil},
 		{"raylink/overlay/memory", Floor3a, nil},
