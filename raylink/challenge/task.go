@@ -26,7 +26,7 @@ func wrong(format string, args ...any) error {
 const (
 	MaxSize     = 32768 // below 131071, from where on a sum may leave int32
 	MaxTile     = 256
-	MaxLinks    = 4096
+	MaxLinks    = 1024    // each has 32 bytes in a commitment
 	MaxTiles    = 1 << 15 // of a link
 	MaxOpenings = 1024
 	MaxMemory   = 1 << 40 // bytes
