@@ -117,13 +117,14 @@ func MemoryKey(after Seed) uint64 {
 	return binary.LittleEndian.Uint64(h[:8])
 }
 
-// Fill makes the first len(dst) words of block number b: each depends on the one before and on an earlier one which that chooses.
+// Fill makes the first len(dst) words of block number b: each depends on the one before and on two earlier ones which that chooses. Two, because with one
+// only every second word would have to be kept: whoever needs another one finds its predecessor, and the other dependence soon ends.
 func Fill(dst []uint64, key uint64, b uint64) {
 	prev := Mix(key + (b+1)*golden)
 	dst[0] = prev
 	for i := 1; i < len(dst); i++ {
-		j := (prev >> 32) * uint64(i) >> 32
-		prev = Mix(prev ^ (dst[j] + uint64(i)*golden))
+		j, k := (prev>>32)*uint64(i)>>32, (prev&0xffffffff)*uint64(i)>>32
+		prev = Mix((prev ^ dst[j]) + (dst[k] ^ uint64(i)*golden))
 		dst[i] = prev
 	}
 }
