@@ -57,6 +57,7 @@ type Agent struct {
 	log     *slog.Logger
 	files   files
 	images  *image.Store
+	proofs  proofs
 	started time.Time
 
 	// The loop's own; nothing else touches them.
@@ -77,7 +78,7 @@ type Agent struct {
 // New makes an agent; Run runs it.
 func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
-		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime), started: time.Now().UTC(),
+		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
 	}
 }
@@ -104,6 +105,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		_ = client.Follow(ctx, a.log, a.parts.Coordinator.Assignment, a.hand)
 	})
 	owned.Go(func() { a.reportLoop(ctx) })
+	owned.Go(func() { a.proofs.run(ctx) })
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -173,6 +175,7 @@ func (a *Agent) lease(id raylink.LeaseID) *lease {
 func (a *Agent) take(assignment wire.Assignment) {
 	a.orders.Received = true
 	a.obey(assignment.Leases)
+	a.proofs.take(assignment.Proofs)
 	if err := a.files.saveAssignment(assignment); err != nil {
 		a.log.Warn("the assignment is in force but not kept", "error", err)
 	}

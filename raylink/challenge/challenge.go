@@ -1,5 +1,3 @@
-// Package challenge is Raylink's proof of compute: exact int8 → int32 matrix products, a commitment to all of them, and random parts of it computed
-// again by whoever wants to know.
 package challenge
 
 // Seed is 32 bytes that everything of one challenge is expanded from, or that its openings are drawn from. Its text is hexadecimal.

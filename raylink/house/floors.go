@@ -47,13 +47,14 @@ func Floors() []Row {
 		{"raylink/identity", Floor1, []May{{"raylink", words}}},
 		{"raylink/overlay", Floor1, []May{{"golang.org/x/crypto", "WireGuard's keys are Curve25519"}}},
 
-		{"raylink/challenge", Floor1, nil},
+		{"raylink/challenge", Floor1, []May{{"raylink", words}}},
 		{"raylink/imagesign", Floor1, []May{{"sigs.k8s.io/json", "strict about doubled, unknown and miswritten fields"}}},
 
 		{"coordinator/state", Floor2, nil},
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
 		{"supplier/converge", Floor2, nil},
 
+		{"raylink/challenge/kernel", Floor3a, nil},
 		{"raylink/client", Floor3a, nil},
 		{"raylink/overlay/wireguard", Floor3a, nil},
 		{"raylink/overlay/memory", Floor3a, nil},
@@ -79,6 +80,7 @@ func Floors() []Row {
 		{"coordinator/reconcile", Floor3b, nil},
 		{"supplier/dataplane", Floor3b, nil},
 		{"supplier/image", Floor3b, nil},
+		{"supplier/prove", Floor3b, nil},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},

@@ -1,0 +1,146 @@
+package challenge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"raylink/raylink"
+)
+
+// What is wrong with a transcript. Verify's errors are one of them.
+var (
+	ErrMalformed = errors.New("malformed") // it cannot be judged: nothing follows about the device
+	ErrWrong     = errors.New("wrong")     // it was answered wrongly
+)
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
+}
+
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrWrong, fmt.Errorf(format, args...))
+}
+
+// The bounds of a task. They keep a verifier's cost bounded whoever wrote the transcript, and every sum exact.
+const (
+	MaxSize     = 32768 // below 131071, from where on a sum may leave int32
+	MaxTile     = 256
+	MaxLinks    = 1024    // each has 32 bytes in a commitment
+	MaxTiles    = 1 << 15 // of a link
+	MaxOpenings = 1024
+	MaxMemory   = 1 << 40 // bytes
+	MaxSegments = 1 << 20
+	MaxLane     = 1 << 12 // steps of one segment
+	MaxChecks   = 256
+
+	maxOpened = 1 << 37 // multiply-adds that a verifier does
+	maxMade   = 1 << 32 // words of memory that it makes
+)
+
+// Check says what is wrong with a task; the error is ErrMalformed.
+func (t Task) Check() error {
+	switch {
+	case t.Version != 1:
+		return malformed("a task of version %d; this is version 1", t.Version)
+	case t.Tile < 16 || t.Tile > MaxTile || t.Tile%16 != 0:
+		return malformed("a tile of %d: 16 to %d, in steps of 16", t.Tile, MaxTile)
+	case t.Size < t.Tile || t.Size > MaxSize || t.Size%t.Tile != 0:
+		return malformed("matrices of %d: one tile to %d, in whole tiles of %d", t.Size, MaxSize, t.Tile)
+	case t.TilesPerLink() > MaxTiles:
+		return malformed("%d tiles in a link, more than %d", t.TilesPerLink(), MaxTiles)
+	case t.Links < 1 || t.Links > MaxLinks:
+		return malformed("%d links: 1 to %d", t.Links, MaxLinks)
+	case t.Openings < 1 || t.Openings > MaxOpenings || t.Openings > t.Links*t.TilesPerLink():
+		return malformed("%d openings of %d tiles: 1 to %d", t.Openings, t.Links*t.TilesPerLink(), MaxOpenings)
+	case int64(t.Openings)*int64(t.Tile*t.Tile)*int64(t.Size) > maxOpened:
+		return malformed("more than 2^37 multiply-adds to verify")
+	case !t.Walks() && t != (Task{Version: t.Version, Size: t.Size, Tile: t.Tile, Links: t.Links, Openings: t.Openings}):
+		return malformed("a walk without memory")
+	case t.Walks():
+		return t.checkWalk()
+	}
+	return nil
+}
+
+func (t Task) checkWalk() error {
+	switch {
+	case t.Memory < 0 || t.Memory > MaxMemory || t.Memory%Block != 0:
+		return malformed("a memory of %d bytes: whole blocks of %d up to 2^40", t.Memory, Block)
+	case t.Segments < 1 || t.Segments > MaxSegments:
+		return malformed("%d segments: 1 to %d", t.Segments, MaxSegments)
+	case t.Steps < t.Segments || t.Steps%t.Segments != 0 || t.Steps/t.Segments > MaxLane:
+		return malformed("%d steps in %d segments: the same number each, 1 to %d", t.Steps, t.Segments, MaxLane)
+	case t.Checks < 1 || t.Checks > MaxChecks || t.Checks > t.Segments:
+		return malformed("%d checks of %d segments: 1 to %d", t.Checks, t.Segments, MaxChecks)
+	case int64(t.Checks)*int64(t.Lane())*Words > maxMade:
+		return malformed("more than 2^32 words of memory to verify")
+	}
+	return nil
+}
+
+// Walks says whether the task has a walk through memory.
+func (t Task) Walks() bool { return t.Memory != 0 }
+
+// Lane is how many steps one segment has.
+func (t Task) Lane() int { return t.Steps / t.Segments }
+
+// TilesPerLink is how many tiles one product has.
+func (t Task) TilesPerLink() int { return (t.Size / t.Tile) * (t.Size / t.Tile) }
+
+// Work is how many multiply-adds the products have, done in the plain way. Twice that is operations, as makers count them.
+func (t Task) Work() int64 { return int64(t.Links) * int64(t.Size) * int64(t.Size) * int64(t.Size) }
+
+// Rate is what a device that committed after so many milliseconds did: millions of int8 multiply-adds in a second. With a walk, filling the memory is
+// in that time, so that rates for bands are taken from tasks without one.
+func Rate(t Task, millis int64) int64 { return t.Work() / (1000 * max(millis, 1)) }
+
+// What a proof may cost a device: the products of one take about ProofTime, and filling and walking its memory at most as long again; with
+// MinInterval between two, that is 20 s of an idle hour.
+const (
+	ProofTime   = 1500 * time.Millisecond
+	MinInterval = 10 * time.Minute
+)
+
+// The sizes of proofs.
+const (
+	openings     = 64
+	checks       = 16
+	firstCPU     = 2_000  // millions of multiply-adds in a second, where nothing is known: a slow core does that
+	firstGPU     = 500000 // the same of a GPU
+	maxCPUSize   = 2048
+	maxGPUSize   = 8192
+	cpuFill      = 256 << 20 // bytes of a processor's memory that are filled, for its walk must not drive others out
+	lanesCPU     = 1 << 10
+	lanesGPU     = 1 << 16
+	stepsPerLane = 64
+)
+
+// TaskFor is a task that costs a device about ProofTime. Memory is how many bytes of it are to be shown resident (0: no walk; a processor shows
+// at most 256 MiB, a GPU nine tenths); rate is what the device is thought to do, in millions of multiply-adds in a second, or 0 where nothing is known.
+func TaskFor(kind raylink.DeviceKind, memory int64, rate int64) Task {
+	edge, lanes, fill := maxCPUSize, lanesCPU, min(memory, cpuFill)
+	if kind == raylink.DeviceGPU {
+		edge, lanes, fill = maxGPUSize, lanesGPU, memory/10*9
+		if rate <= 0 {
+			rate = firstGPU
+		}
+	}
+	if rate <= 0 {
+		rate = firstCPU
+	}
+	rate = min(rate, 1<<40)
+	work := rate * 1000 * ProofTime.Milliseconds()
+	t := Task{Version: 1, Size: edge, Tile: 128, Openings: openings}
+	cube := func() int64 { return int64(t.Size) * int64(t.Size) * int64(t.Size) }
+	for t.Size > 256 && work < 4*cube() {
+		t.Size /= 2
+	}
+	t.Tile = min(t.Tile, t.Size/4)
+	t.Links = int(min(max(work/cube(), 4), MaxLinks))
+	t.Openings = min(t.Openings, t.Links*t.TilesPerLink())
+	if fill = min(fill, MaxMemory) / Block * Block; fill > 0 {
+		t.Memory, t.Segments, t.Steps, t.Checks = fill, lanes, lanes*stepsPerLane, checks
+	}
+	return t
+}
