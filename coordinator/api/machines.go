@@ -111,9 +111,14 @@ func (s *Server) postMachineAction(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if done, err := s.machineProof(c, who, m.ID); err != nil {
+		return nil, err
+	} else if done {
+		return s.machine(c, who)
+	}
 	to := map[string]string{"drain": state.MachineDraining, "resume": state.MachineActive, "ban": state.MachineBanned}[c.Param("action")]
 	if to == "" {
-		return nil, raylink.Errorf(raylink.CodeNotFound, "no action %q on a machine", c.Param("action")).WithHint("there are drain, resume and ban")
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no action %q on a machine", c.Param("action")).WithHint("there are drain, resume, ban, prove and appeal")
 	}
 	if who.role != raylink.RoleAdmin && (to == state.MachineBanned || m.State == state.MachineBanned) {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin bans a machine or takes the ban back")

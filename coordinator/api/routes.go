@@ -61,6 +61,7 @@ func (s *Server) Handler() http.Handler {
 	r.PUT("/v1/policy/versions", s.answer(s.putVersions))
 	r.GET("/v1/invoice", s.answer(s.getInvoice))
 	s.moneyRoutes(r)
+	s.proofRoutes(r)
 
 	if s.Metrics != nil {
 		r.GET("/metrics", gin.WrapH(s.Metrics))

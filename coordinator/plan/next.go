@@ -37,6 +37,7 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 	steps = append(steps, minutes(s, seen, now)...)
 	steps = append(steps, offers(s, seen, now)...)
 	steps = append(steps, supply(s, seen, now)...)
+	steps = append(steps, proofs(s, seen, now)...)
 	steps = append(steps, Money(s, now)...)
 	if s.Sweepable(now) {
 		steps = append(steps, &state.Sweep{})

@@ -41,6 +41,7 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 	for i := range nodes {
 		nodes[i].has, nodes[i].isolation = has, spec.Isolation
 	}
+	waiting := provenOnly(s, now, free)
 	order := make([]int, len(nodes))
 	for i := range order {
 		order[i] = i
@@ -48,7 +49,7 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 	slices.SortStableFunc(order, func(a, b int) int { return bySize(nodes[b].Resources, nodes[a].Resources) })
 	if !apart(s, free, order, nodes) {
 		if err := together(s, maps.Clone(free), order, nodes); err != nil && !packed(s, free, order, nodes) {
-			return nil, err
+			return nil, unplaced(err, waiting)
 		}
 	}
 	out := make([]state.QuoteNode, len(nodes))

@@ -49,7 +49,8 @@ type Seen struct {
 	Machines map[raylink.MachineID]MachineSeen
 	Gateways map[raylink.GatewayID]GatewaySeen
 
-	loss *Loss // looked for once in each look
+	loss    *Loss    // looked for once in each look
+	Entropy [32]byte // minted for this look: the ids of what it opens follow from it
 }
 
 // MachineSeen is an agent's last report.

@@ -45,6 +45,9 @@ func (t Standings) Of(id raylink.MachineID) raylink.Standing {
 	r := m.Record
 	st := raylink.Standing{Reliability: r.Reliability(), Minutes: r.Served, Lost: r.Lost, Failures: r.Failures, Leaves: t.leaves(m)}
 	st.State, st.Reason, st.Detail, st.Since = t.where(m)
+	if known := m.Proven[raylink.CPUDevice]; known != nil {
+		st.ProvenAt, st.Rate = known.PassedAt, known.Rate
+	}
 	return st
 }
 
@@ -72,8 +75,12 @@ func (t Standings) where(m *state.Machine) (raylink.MachineState, raylink.Reason
 	if m.Host == nil {
 		return raylink.MachineJoining, raylink.ReasonNoInventory, "", m.JoinedAt
 	}
+	unproven, device := t.s.Unproven(m, t.now)
 	if len(t.s.LeasesOn(m.ID)) > 0 {
-		return raylink.MachineHired, raylink.ReasonNone, "", time.Time{}
+		return raylink.MachineHired, unproven, device, time.Time{}
+	}
+	if unproven != raylink.ReasonNone {
+		return raylink.MachineProving, unproven, device, time.Time{}
 	}
 	return raylink.MachineReady, raylink.ReasonNone, "", time.Time{}
 }

@@ -165,21 +165,63 @@ func TestStageFailures(t *testing.T) {
 	}
 }
 
-// TestProofsQuarantineStays: what a proof began is not ended by a claim that comes and goes.
+// TestProofsQuarantineStays: what a proof began is not ended by a claim that comes and goes, but by a proof that passes, or with the policy.
 func TestProofsQuarantineStays(t *testing.T) {
-	w := newWorld(t)
-	w.machine("mone", w.account("sam", ""), offerOf(8, 16, 10_000))
-	w.apply(&state.QuarantineMachine{ID: machineID("mone"), Reason: raylink.ReasonProofFailed})
-	for _, memory := range []int64{1 << 30, 64 << 30} {
-		h := hostOf()
-		h.Memory = memory
-		w.now = w.now.Add(HostRest)
-		w.hear("mone", wire.AgentReport{Host: h})
+	for _, end := range []string{"pass", "policy"} {
+		w := provers(t, "mone")
+		m := w.s.Machines[machineID("mone")]
+		w.looks()
+		w.obey("mone", false)
+		for _, memory := range []int64{1 << 30, 64 << 30} {
+			h := *m.Host
+			h.Memory = memory
+			w.now = w.now.Add(HostRest)
+			w.hear("mone", wire.AgentReport{Host: &h})
+			w.settle()
+			if st := StandingOf(w.s, w.seen, m.ID, w.now); st.State != raylink.MachineQuarantined || st.Reason != raylink.ReasonProofFailed || st.Detail != raylink.CPUDevice {
+				t.Errorf("with %d bytes: %+v", memory, st)
+			}
+		}
+		if end == "policy" {
+			off := state.DefaultProofPolicy()
+			off.Required = false
+			w.apply(&state.SetProofPolicy{Policy: off})
+		} else {
+			w.now = w.now.Add(state.ProofPenance)
+			w.hear("mone", wire.AgentReport{})
+			w.looks()
+			w.obey("mone", true)
+		}
+		w.hear("mone", wire.AgentReport{})
 		w.settle()
-		if q := w.s.Machines[machineID("mone")].Quarantine; q == nil || q.Reason != raylink.ReasonProofFailed {
-			t.Errorf("with %d bytes: %+v", memory, q)
+		if st := StandingOf(w.s, w.seen, m.ID, w.now); st.State != raylink.MachineReady || m.Quarantine != nil || (st.ProvenAt == nil) != (end == "policy") {
+			t.Errorf("after the %s: %+v", end, st)
 		}
 	}
+}
+
+// TestProvingStates: where a machine stands on its way to be proven, and when its proof is too old.
+func TestProvingStates(t *testing.T) {
+	w := provers(t, "mone")
+	stands := func(state raylink.MachineState, reason raylink.Reason) {
+		t.Helper()
+		w.report()
+		if st := StandingOf(w.s, w.seen, machineID("mone"), w.now); st.State != state || st.Reason != reason {
+			t.Errorf("%+v, want %s %s", st, state, reason)
+		}
+	}
+	stands(raylink.MachineProving, raylink.ReasonNoProof)
+	w.looks()
+	stands(raylink.MachineProving, raylink.ReasonProofRunning)
+	w.obey("mone", true)
+	stands(raylink.MachineReady, raylink.ReasonNone)
+	w.describes("mone", processor(9))
+	stands(raylink.MachineProving, raylink.ReasonChanged)
+	w.describes("mone", processor(8))
+	w.create(w.account("ada", "10"), specOf("c", 0, 1))
+	stands(raylink.MachineHired, raylink.ReasonNone)
+	w.now = w.s.Machines[machineID("mone")].Proven[raylink.CPUDevice].Until
+	stands(raylink.MachineHired, raylink.ReasonProofExpired)
 }
 
 // TestTakenBack: an owner's notice warns, and at its time the cluster ends in order, without blame. So does the end of the hours that the agent tells.

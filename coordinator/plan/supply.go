@@ -24,7 +24,7 @@ func supply(s *state.State, seen Seen, now time.Time) []state.Command {
 	}
 	rules := map[raylink.MachineID]state.Command{}
 	for id, m := range s.Machines {
-		if m.Host == nil && m.Quarantine == nil && m.Record.Row == 0 {
+		if m.Host == nil && m.Quarantine == nil && m.Record.Row == 0 && len(m.Proven) == 0 {
 			continue
 		}
 		if c := rule(s, m, now); c != nil {
@@ -80,12 +80,22 @@ func rule(s *state.State, m *state.Machine, now time.Time) state.Command {
 
 // causal says whether a quarantine lasts as long as its cause can be seen.
 func causal(r raylink.Reason) bool {
+	switch r {
+	case raylink.ReasonProofFailed, raylink.ReasonProofLate, raylink.ReasonProofSlow: // until a proof passes
+		return true
+	}
 	return r == raylink.ReasonDuplicate || r == raylink.ReasonImplausible || r == raylink.ReasonDeviceFault
 }
 
 // cause is what is wrong with what a machine claims. Cores are not compared: an owner may sell a thread twice, and the proof's rate shows it.
 func cause(s *state.State, m *state.Machine) (raylink.Reason, string) {
-	if m.Host == nil || m.State == state.MachineBanned {
+	if m.State == state.MachineBanned {
+		return raylink.ReasonNone, ""
+	}
+	if why, device := m.Trouble(); s.Proving.Required && why != raylink.ReasonNone { // before all others: only a proof ends it
+		return why, device
+	}
+	if m.Host == nil {
 		return raylink.ReasonNone, ""
 	}
 	if _, other, ok := s.Earlier(m.ID); ok { // whose it is, not which: a UUID is a secret to anybody who might claim it

@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"crypto/rand"
 	"maps"
 	"reflect"
 	"sync"
@@ -69,7 +70,9 @@ func (m *Memory) Gateway(id raylink.GatewayID, r wire.GatewayReport) {
 func (m *Memory) Seen() plan.Seen {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return plan.Seen{Since: m.since, Machines: maps.Clone(m.machines), Gateways: maps.Clone(m.gateways)}
+	seen := plan.Seen{Since: m.since, Machines: maps.Clone(m.machines), Gateways: maps.Clone(m.gateways)}
+	rand.Read(seen.Entropy[:])
+	return seen
 }
 
 func (m *Memory) poke() {

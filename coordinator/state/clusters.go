@@ -123,6 +123,9 @@ func (c *CreateCluster) check(s *State) (*Quote, error) {
 				WithHint("give this one another name, or delete the other: `raylink cluster delete %s`", q.Spec.Name)
 		}
 	}
+	if err := s.proven(q); err != nil {
+		return nil, err
+	}
 	return q, s.fits(q)
 }
 

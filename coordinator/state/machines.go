@@ -36,6 +36,7 @@ type Machine struct {
 	Claimed    map[string]time.Time `json:",omitempty"` // its GPUs, and when it claimed each for the first time without a break
 	Quarantine *Quarantine          `json:",omitempty"`
 	Record     Record
+	Proven     map[string]*Proven `json:",omitempty"` // by device
 }
 
 // Gateway is one process that serves endpoints.

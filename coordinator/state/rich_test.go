@@ -85,6 +85,7 @@ func rich(t tester) *world {
 	w.must(lost, &RefundCard{ID: "r1", Account: ada, Amount: usd("5")})
 	richClusters(w, ada)
 	richPayouts(w, ada)
+	richProofs(w)
 	return w
 }
 
@@ -145,7 +146,7 @@ func doable(w *world) []Command {
 	machine.TokenHash = hashOf("joinnewm")
 	create := createOf("open", ada, 1)
 	seq, hash := w.s.Ledger.Head()
-	return []Command{
+	return append(doableProofs(), []Command{
 		&OpenAccount{ID: acc("new"), Name: "new"}, &IssueToken{ID: id[raylink.TokenID]("tok", "new"), Account: ada, Role: raylink.RoleTenant, Hash: hashOf("new"), Label: "x"},
 		&RevokeToken{ID: id[raylink.TokenID]("tok", "rich")},
 		&IssueJoinToken{ID: id[raylink.TokenID]("tok", "newj"), Kind: JoinKindMachine, Account: ada, Hash: hashOf("newj"), TTL: time.Hour},
@@ -173,5 +174,5 @@ func doable(w *world) []Command {
 		&RecordCheckpoint{Root: rootOf(seq, hash, groupKey())}, &RecordAnchor{Seq: w.s.Checkpoints[0].Seq, Signature: strings.Repeat("5", 88)},
 		&SetHost{ID: machineID("mone"), Host: hostOf("gpu-one")}, &QuarantineMachine{ID: machineID("mone"), Reason: raylink.ReasonStageFailures, Detail: "x", For: QuarantineRest},
 		&ReleaseMachine{ID: machineID("msick"), Reason: raylink.ReasonDeviceFault}, w.versions("oracle", w.now, raylink.VersionKernel, "6.1"),
-	}
+	}...)
 }

@@ -58,6 +58,9 @@ type State struct {
 	Buybacks      []*Buyback    // oldest first
 	Checkpoints   []*Checkpoint // of the journal, oldest first
 
+	Proving ProofPolicy                `json:",omitzero"`
+	Proofs  map[raylink.ProofID]*Proof `json:",omitempty"` // the open ones, and the last few of each device
+
 	byHash    map[string]raylink.TokenID                     // derived: access tokens by their hash
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
 	byDevice  map[string]map[raylink.MachineID]bool          // derived: machines by the GPUs that they claim
@@ -90,6 +93,7 @@ func New() *State {
 		Lots:       lot.NewBook(),
 		Cards:      cardbook.New(),
 		PayEvery:   DefaultPayEvery,
+		Proofs:     map[raylink.ProofID]*Proof{},
 	}
 	s.derive()
 	return s

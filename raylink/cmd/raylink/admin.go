@@ -17,7 +17,7 @@ import (
 func (a *app) admin() *cobra.Command {
 	return parent("admin", "Accounts, credit, the treasury, and the health of the network", "",
 		parent("account", "Make and list accounts", "", a.accountCreate(), a.accountList()), a.grant(), a.status(),
-		a.adminTreasury(), a.adminPrice(), a.adminVersions(), a.adminPayout(), a.adminSuspense(), a.adminCard())
+		a.adminTreasury(), a.adminPrice(), a.adminVersions(), a.adminPayout(), a.adminSuspense(), a.adminCard(), a.adminProofs())
 }
 
 func (a *app) accountCreate() *cobra.Command {

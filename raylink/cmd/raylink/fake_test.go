@@ -122,6 +122,7 @@ func (f *fake) api() http.Handler {
 		"POST /v1/accounts/{id}/grants": f.postGrant, "GET /v1/journal": nil, "GET /v1/clusters/{id}/bill/export": nil,
 	}
 	maps.Copy(routes, f.moneyRoutes())
+	maps.Copy(routes, f.proofRoutes())
 	for pattern, h := range routes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()

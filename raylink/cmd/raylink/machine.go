@@ -18,7 +18,9 @@ func (a *app) machine() *cobra.Command {
 	return parent("machine", "Look at machines; drain, resume or ban them", "", a.machineList(), a.machineGet(),
 		a.machineAction("drain", "Give a machine no new leases; those it has go on", func(s *session) action { return s.DrainMachine }),
 		a.machineAction("resume", "Let a drained or banned machine work again", func(s *session) action { return s.ResumeMachine }),
-		a.machineAction("ban", "Shut a machine out, and end its leases; admins only", func(s *session) action { return s.BanMachine }))
+		a.machineAction("ban", "Shut a machine out, and end its leases; admins only", func(s *session) action { return s.BanMachine }),
+		a.machineAction("prove", "Have a machine's devices prove themselves now", func(s *session) action { return s.ProveMachine }),
+		a.machineAction("appeal", "Have what a machine failed judged again, by another coordinator", func(s *session) action { return s.AppealMachine }))
 }
 
 func (a *app) machineList() *cobra.Command {
