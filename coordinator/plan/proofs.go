@@ -19,6 +19,10 @@ import (
 // MaxProofsAtOnce is how many proofs are open in the whole group at most: each is checked by a coordinator that has other work.
 const MaxProofsAtOnce = 256
 
+// unknownRate is what a device is thought to do of which nothing is known, in millions of multiply-adds a second, where the policy has another size of proofs
+// than the usual one: a slow core does that.
+const unknownRate = 2_000
+
 // proofs ends those that are late, and opens those that are due: of machines that are idle, and under leases of those that the lottery draws.
 func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 	var late, due []raylink.MachineID
@@ -59,11 +63,24 @@ func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 	return steps
 }
 
-// anyDue is a quick look that has no need of leases: whether opened may find something.
+// anyDue is a quick look at a machine of many: whether opened may find something.
 func anyDue(s *state.State, now time.Time, m *state.Machine) bool {
-	for _, d := range m.Devices() {
+	if m.Host == nil {
+		return false
+	}
+	hired, looked := false, false
+	for _, d := range m.Host.Devices {
 		known := m.Proven[d.ID]
-		if known == nil || (known.Open == "" && (why(known, state.ClaimOf(d), now) != "" || lucky(s, known, now))) {
+		switch {
+		case d.Fault != "" && d.Kind == raylink.DeviceGPU, known != nil && known.Open != "":
+			continue
+		case known == nil || why(known, state.ClaimOf(d), now) != "":
+			return true
+		}
+		if !looked {
+			hired, looked = len(s.LeasesOn(m.ID)) > 0, true
+		}
+		if hired && lucky(s, known, now) {
 			return true
 		}
 	}
@@ -156,7 +173,10 @@ func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim stat
 			}
 		}
 	}
-	if rate > 0 && s.Proving.Work != challenge.ProofTime {
+	if s.Proving.Work != challenge.ProofTime {
+		if rate <= 0 {
+			rate = unknownRate
+		}
 		rate = max(min(rate, 1<<40)*s.Proving.Work.Milliseconds()/challenge.ProofTime.Milliseconds(), 1)
 	}
 	t := challenge.TaskFor(claim.Kind, memory, rate)

@@ -321,3 +321,21 @@ func TestManyMachines(t *testing.T) {
 		t.Errorf("then %d more", len(did))
 	}
 }
+
+// BenchmarkProofsLook is what one look costs the leader when 100,000 machines are proven and nothing is due.
+func BenchmarkProofsLook(b *testing.B) {
+	w := newWorld(b)
+	w.apply(&state.SetProofPolicy{Policy: state.DefaultProofPolicy()})
+	at := noon
+	for i := range 100_000 {
+		m := &state.Machine{ID: raylink.MachineID(fmt.Sprint("m-", i)), State: state.MachineActive, Host: &raylink.Host{Devices: []raylink.Device{processor(8)}}}
+		m.Proven = map[string]*state.Proven{raylink.CPUDevice: {Claim: state.ClaimOf(processor(8)), State: state.ProofPassed, PassedAt: &at, Next: noon.Add(time.Hour), Until: noon.Add(2 * time.Hour)}}
+		w.s.Machines[m.ID] = m
+		w.seen.Machines[m.ID] = MachineSeen{At: noon}
+	}
+	for b.Loop() {
+		if did := proofs(w.s, w.seen, noon); len(did) > 0 {
+			b.Fatal(did)
+		}
+	}
+}

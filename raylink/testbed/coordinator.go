@@ -17,6 +17,7 @@ import (
 	"raylink/coordinator/reconcile"
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/challenge/kernel"
 	"raylink/raylink/identity"
 )
 
@@ -31,6 +32,7 @@ type coordinator struct {
 	b    *Bed
 	id   string
 	skew atomic.Int64 // of its clock, nanoseconds
+	kept *shelf
 
 	mu      sync.Mutex
 	up      bool
@@ -104,7 +106,8 @@ func (c *coordinator) start(bootstrap bool) {
 	memory := reconcile.NewMemory()
 	(&api.Leader{Group: g, Memory: memory}).Register(node.Handle)
 	loop := &reconcile.Loop{Group: g, Memory: memory, Log: b.log.With("at", c.id)}
-	server := &api.Server{ID: c.id, Version: "testbed", Group: g, Roster: g, Authority: b.auth, Log: b.log.With("at", c.id)}
+	server := &api.Server{ID: c.id, Version: "testbed", Group: g, Roster: g, Authority: b.auth, Log: b.log.With("at", c.id),
+		Judge: &api.Judge{Transcripts: c.kept, Multiplier: kernel.New(1)}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.up, c.node, c.state, c.handler = true, node, st, server.Handler()
@@ -140,7 +143,7 @@ func (c *coordinator) kill() {
 func (b *Bed) found(size int) {
 	b.t.Helper()
 	for i := range size {
-		b.coordinators = append(b.coordinators, &coordinator{b: b, id: string(rune('a' + i))})
+		b.coordinators = append(b.coordinators, &coordinator{b: b, kept: &shelf{}, id: string(rune('a' + i))})
 	}
 	first := b.coordinators[0]
 	first.start(true)
