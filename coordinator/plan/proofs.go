@@ -25,32 +25,20 @@ const unknownRate = 2_000
 
 // proofs ends those that are late, and opens those that are due: of machines that are idle, and under leases of those that the lottery draws.
 func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
-	var late, due []raylink.MachineID
-	open := 0
-	for id, m := range s.Machines { // in no order: there may be very many, and few have anything to do
-		for _, known := range m.Proven {
-			if p := s.Proofs[known.Open]; p != nil {
-				open++
-				if p.Expired(now) {
-					late = append(late, id)
-				}
-			}
-		}
-		if s.Proving.Required && m.State == state.MachineActive && seen.Up(id, now) && seen.Machines[id].Report.Paused == raylink.ReasonNone && anyDue(s, now, m) {
-			due = append(due, id)
-		}
-	}
-	slices.Sort(late)
-	slices.SortFunc(due, func(a, b raylink.MachineID) int { return cmp.Compare(a, b) })
 	var steps []state.Command
-	for _, id := range slices.Compact(late) {
-		m := s.Machines[id]
-		for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
-			if p := s.Proofs[m.Proven[device].Open]; p != nil && p.Expired(now) {
-				steps = append(steps, &state.ExpireProof{ID: p.ID, Machine: id})
-			}
+	running := s.OpenProofs()
+	open := len(running)
+	for _, p := range running {
+		if p.Expired(now) {
+			steps = append(steps, &state.ExpireProof{ID: p.ID, Machine: p.Machine})
 		}
 	}
+	if !s.Proving.Required {
+		return steps
+	}
+	due := hits(s.Machines, func(id raylink.MachineID, m *state.Machine) bool {
+		return m.State == state.MachineActive && anyDue(s, now, m) && seen.Up(id, now) && seen.Machines[id].Report.Paused == raylink.ReasonNone
+	})
 	for _, id := range due {
 		for _, c := range opened(s, seen, now, s.Machines[id]) {
 			if open >= MaxProofsAtOnce {
@@ -69,12 +57,13 @@ func anyDue(s *state.State, now time.Time, m *state.Machine) bool {
 		return false
 	}
 	hired, looked := false, false
-	for _, d := range m.Host.Devices {
+	for i := range m.Host.Devices {
+		d := &m.Host.Devices[i]
 		known := m.Proven[d.ID]
 		switch {
 		case d.Fault != "" && d.Kind == raylink.DeviceGPU, known != nil && known.Open != "":
 			continue
-		case known == nil || why(known, state.ClaimOf(d), now) != "":
+		case known == nil || why(known, state.ClaimOf(*d), now) != "":
 			return true
 		}
 		if !looked {

@@ -114,6 +114,7 @@ func (s *State) end(p *Proof, how string) {
 	p.State, p.EndedAt, p.Deadline = how, &now, time.Time{}
 	p.Nonce, p.WalkDraw, p.OpenDraw, p.Commitment, p.WalkRoot = challenge.Seed{}, challenge.Seed{}, challenge.Seed{}, challenge.Commitment{}, challenge.Hash{}
 	known.Open = ""
+	delete(s.open, p.ID)
 	known.Kept = append(known.Kept, p.ID)
 	for len(known.Kept) > keptProofs {
 		delete(s.Proofs, known.Kept[0])

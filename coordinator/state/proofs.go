@@ -244,6 +244,15 @@ func (m *Machine) ProvenGPUs(now time.Time) int64 {
 	return n
 }
 
+// OpenProofs are the proofs that have not ended, by their ids.
+func (s *State) OpenProofs() []*Proof {
+	list := make([]*Proof, 0, len(s.open))
+	for _, id := range slices.Sorted(maps.Keys(s.open)) {
+		list = append(list, s.Proofs[id])
+	}
+	return list
+}
+
 func (s *State) proof(id raylink.ProofID, m raylink.MachineID) (*Proof, error) {
 	p, ok := s.Proofs[id]
 	if !ok || p.Machine != m {

@@ -62,6 +62,7 @@ func (c *OpenProof) apply(s *State) (any, error) {
 		now := s.Now
 		known.Appealed = &now
 	}
+	s.open[c.ID] = true
 	s.Proofs[c.ID] = &Proof{ID: c.ID, Machine: c.Machine, Device: c.Device, Claim: c.Claim, Why: c.Why, State: ProofOpen, Lease: c.Lease, By: c.By, Of: c.Of,
 		Task: c.Task, OpenedAt: s.Now, Deadline: s.Now.Add(s.Proving.Begin)}
 	return c.ID, nil

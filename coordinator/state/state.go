@@ -64,6 +64,7 @@ type State struct {
 	byHash    map[string]raylink.TokenID                     // derived: access tokens by their hash
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
 	byDevice  map[string]map[raylink.MachineID]bool          // derived: machines by the GPUs that they claim
+	open      map[raylink.ProofID]bool                       // derived: proofs that have not ended
 }
 
 // lastYear is the last year that an entry's time may move the clock to. Later ones, with what is added to them, leave the range of the
@@ -186,6 +187,12 @@ func (s *State) derive() {
 	for id, l := range s.Leases {
 		if !l.Gone {
 			s.occupy(l.Machine, id)
+		}
+	}
+	s.open = map[raylink.ProofID]bool{}
+	for id, p := range s.Proofs {
+		if !p.Ended() {
+			s.open[id] = true
 		}
 	}
 	s.byDevice = map[string]map[raylink.MachineID]bool{}
