@@ -38,6 +38,7 @@ type Config struct {
 	StripeKey     string        `flag:"stripe-key-file" help:"file (0600) with the card company's secret key; no cards without it"`
 	StripeSecrets string        `flag:"stripe-webhook-file" help:"file (0600) with the signing secrets of its webhooks, one a line"`
 	StripeURL     string        `flag:"stripe-url" help:"another address of the card company's API, for tests"`
+	Proofs        string        `flag:"proofs" default:"on" help:"what a new group begins with: on, only machines that have proven their devices are placed on; off: nothing is proven. Later: raylink admin proofs"`
 	Version       string        `flag:"-"`
 
 	registry *prometheus.Registry // raft has one sink of numbers for a whole process: Run makes it
@@ -49,6 +50,9 @@ func (c *Config) check() error {
 	}
 	if c.Heartbeat < 500*time.Millisecond && c.Heartbeat != 0 {
 		return raylink.Errorf(raylink.CodeInvalid, "--heartbeat %s is below the stall of a slow disk", c.Heartbeat).WithHint("500ms is the least")
+	}
+	if c.Proofs != "" && c.Proofs != "on" && c.Proofs != "off" {
+		return raylink.Errorf(raylink.CodeInvalid, "--proofs %q", c.Proofs).WithHint("it is on or off")
 	}
 	if c.Checkpoint == 0 {
 		c.Checkpoint = time.Hour

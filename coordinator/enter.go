@@ -31,7 +31,10 @@ func (n *Node) found(ctx context.Context, secret string) error {
 		return err
 	}
 	var raws []json.RawMessage
+	policy := state.DefaultProofPolicy()
+	policy.Required = n.cfg.Proofs == "on"
 	for _, c := range []state.Command{
+		&state.SetProofPolicy{Policy: policy},
 		&state.JoinMember{ID: n.cfg.ID, Raft: n.raftAddress(), API: n.cfg.URL},
 		&state.OpenAccount{ID: account, Name: "admin"},
 		&state.IssueToken{ID: token, Account: account, Role: raylink.RoleAdmin, Label: "founder", Hash: identity.HashToken(secret)},

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"raylink/coordinator/reconcile"
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/challenge"
 	"raylink/raylink/identity"
 )
 
@@ -134,7 +136,8 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 		registry = prometheus.NewRegistry()
 	}
 	s := &api.Server{ID: n.cfg.ID, Host: n.cfg.host(), Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages}
+		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages,
+		Judge: &api.Judge{Transcripts: &transcripts{dir: filepath.Join(n.cfg.Data, "transcripts"), kept: keptTranscripts}, Multiplier: challenge.Plain{}}}
 	line, err := openCards(&n.cfg)
 	if err != nil {
 		return err

@@ -26,6 +26,10 @@ type ClusterSpec struct {
 	Head       NodeGroup         `json:"head"`
 	Workers    []NodeGroup       `json:"workers,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"` // the manifest's own metadata.labels; for the user's eyes
+
+	Isolation   Isolation `json:"isolation,omitempty"`    // empty is container
+	Egress      string    `json:"egress,omitempty"`       // EgressNone or EgressInternet; empty is EgressInternet
+	EgressBytes int64     `json:"egress_bytes,omitempty"` // of each node, both ways together, over its life; 0 is the supplier's own limit alone
 }
 
 // NodeGroup is a number of equal nodes.
@@ -39,6 +43,12 @@ type NodeGroup struct {
 	Env       map[string]string `json:"env,omitempty"`
 	Require   map[string]string `json:"require,omitempty"` // labels that the machine must have (the manifest's nodeSelector)
 }
+
+// What a cluster's nodes may reach beside each other.
+const (
+	EgressNone     = "none"
+	EgressInternet = "internet" // the public one, through the supplier's proxy
+)
 
 // Nodes is the number of nodes, head included.
 func (s ClusterSpec) Nodes() int {

@@ -105,6 +105,25 @@ func reasonTable(r Reason) reasonRow {
 	return reasonRow{string(r), ""}
 }
 
+// State is the state that a reason belongs to; empty for ReasonNone and for what is no reason.
+func (r Reason) State() MachineState {
+	switch r {
+	case ReasonNoInventory:
+		return MachineJoining
+	case ReasonNoProof, ReasonProofRunning, ReasonProofExpired, ReasonChanged:
+		return MachineProving
+	case ReasonOwnerDrain, ReasonAdminDrain, ReasonPaused, ReasonHours, ReasonNotice:
+		return MachineDraining
+	case ReasonProofFailed, ReasonProofLate, ReasonProofSlow, ReasonDuplicate, ReasonImplausible, ReasonStageFailures, ReasonDeviceFault:
+		return MachineQuarantined
+	case ReasonSilent, ReasonMassLoss:
+		return MachineDown
+	case ReasonBanned, ReasonMinimum:
+		return MachineBlocked
+	}
+	return ""
+}
+
 // Words says a reason to people.
 func (r Reason) Words() string { return reasonTable(r).words }
 

@@ -40,6 +40,7 @@ func BenchmarkHeartbeats(b *testing.B) {
 	f := &fleet{rig: newRig(b)}
 	group := &leading{fake: f.group}
 	offer := raylink.Offer{Resources: raylink.Resources{CPU: 8 * raylink.Unit, Memory: 32 << 30}, Arch: "amd64", CPUHour: 60_000}
+	host := secretHost() // what rules are looked at for
 	f.group.mu.Lock()
 	clear(f.group.s.Clusters) // the rig's own, which the loop would have a word on
 	clear(f.group.s.Leases)
@@ -47,7 +48,7 @@ func BenchmarkHeartbeats(b *testing.B) {
 		sum := sha256.Sum256([]byte(fmt.Sprint(i)))
 		machine := identity.MachineID(sum[:])
 		f.group.s.Machines[machine] = &state.Machine{ID: machine, Name: fmt.Sprint("m", i), Owner: id[raylink.AccountID]("acc", "sam"), PublicKey: identity.EncodeKey(sum[:]),
-			Offer: offer, State: state.MachineActive, JoinedAt: time.Now(), OfferedAt: time.Now()}
+			Offer: offer, State: state.MachineActive, JoinedAt: time.Now(), OfferedAt: time.Now(), Host: &host, HostAt: time.Now()}
 		leaf := &x509.Certificate{NotAfter: time.Now().Add(time.Hour), Subject: pkix.Name{CommonName: identity.Principal{Kind: identity.Machine, ID: string(machine)}.String()}}
 		f.certs = append(f.certs, leaf)
 	}

@@ -51,7 +51,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		return q, err
 	}
 	var p Placement
-	if err := s.leader(c.Request.Context(), MethodPlace, spec, &p); err != nil {
+	if err := s.leader(c.Request.Context(), MethodPlace, Wish{spec, image}, &p); err != nil {
 		return nil, err
 	}
 	cmd.Nodes = p.Nodes
@@ -121,6 +121,7 @@ func (s *Server) quote(who caller, id raylink.QuoteID) (wire.Quote, error) {
 			most := money.MicroUSD(q.Budget)
 			v.Maximum = &most
 		}
+		reliability(st, &v)
 		err = ferr
 	})
 	if err == nil {

@@ -47,6 +47,12 @@ type Holdings struct {
 	At      time.Time             `json:"at"`
 }
 
+// Wish is what the leader is asked to place. Coordinators of the time before images were looked at send and read the specification alone.
+type Wish struct {
+	raylink.ClusterSpec
+	Runs string `json:"runs,omitempty"` // the image that will run
+}
+
 // Placement is the leader's answer to where a cluster's nodes would go.
 type Placement struct {
 	Nodes []state.QuoteNode `json:"nodes"`
@@ -56,6 +62,8 @@ type Placement struct {
 type SeenAnswer struct {
 	Machines map[raylink.MachineID]time.Time `json:"machines"`
 	Gateways map[raylink.GatewayID]time.Time `json:"gateways"`
+	Since    time.Time                       `json:"since,omitzero"` // when the leader began to listen
+	Said     map[raylink.MachineID]Said      `json:"said,omitempty"` // of machines that said something
 }
 
 // Register names every method with its answer.
@@ -94,14 +102,14 @@ func (l *Leader) Register(handle func(method string, answer consensus.Handler)) 
 }
 
 func (l *Leader) place(_ context.Context, body []byte) ([]byte, error) {
-	var spec raylink.ClusterSpec
-	if err := json.Unmarshal(body, &spec); err != nil {
+	var wish Wish
+	if err := json.Unmarshal(body, &wish); err != nil {
 		return nil, fmt.Errorf("reading a cluster's specification: %w", err)
 	}
 	var p Placement
 	var err error
 	seen := l.Memory.Seen()
-	l.Group.Read(func(s *state.State) { p.Nodes, err = plan.Place(s, seen, time.Now(), spec) })
+	l.Group.Read(func(s *state.State) { p.Nodes, err = plan.PlaceImage(s, seen, time.Now(), wish.ClusterSpec, wish.Runs) })
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +119,12 @@ func (l *Leader) place(_ context.Context, body []byte) ([]byte, error) {
 func (l *Leader) seen(context.Context, []byte) ([]byte, error) {
 	a := SeenAnswer{Machines: map[raylink.MachineID]time.Time{}, Gateways: map[raylink.GatewayID]time.Time{}}
 	seen := l.Memory.Seen()
+	a.Since, a.Said = seen.Since.UTC(), map[raylink.MachineID]Said{}
 	for id, m := range seen.Machines {
 		a.Machines[id] = m.At.UTC()
+		if said, any := saidOf(m); any {
+			a.Said[id] = said
+		}
 	}
 	for id, g := range seen.Gateways {
 		a.Gateways[id] = g.At.UTC()

@@ -25,11 +25,12 @@ func (s *Server) lastSeen(ctx context.Context) SeenAnswer {
 	return seen
 }
 
-func machineView(st *state.State, m *state.Machine, seen SeenAnswer) wire.Machine {
+func machineView(st *state.State, m *state.Machine, seen SeenAnswer, at plan.Standings, sees insight) wire.Machine {
 	v := wire.Machine{ID: m.ID, Name: m.Name, Owner: m.Owner, Offer: m.Offer, Used: st.Used(m.ID), Leases: len(st.LeasesOn(m.ID)), JoinedAt: m.JoinedAt, State: m.State}
-	if at, ok := seen.Machines[m.ID]; ok {
-		v.LastSeen = &at
+	if heard, ok := seen.Machines[m.ID]; ok {
+		v.LastSeen = &heard
 	}
+	stand(&v, m, at, seen.Said[m.ID], sees)
 	if m.State == state.MachineActive {
 		v.State = "down"
 		if v.LastSeen != nil && time.Since(*v.LastSeen) <= plan.UpFor {
@@ -56,10 +57,12 @@ func (s *Server) getMachines(c *gin.Context) (any, error) {
 func (s *Server) Machines(ctx context.Context, account raylink.AccountID, role raylink.Role) []wire.Machine {
 	seen := s.lastSeen(ctx)
 	list := []wire.Machine{}
+	who := caller{account: account, role: role}
 	s.Group.Read(func(st *state.State) {
+		at := plan.NewStandings(st, seen.plan(), time.Now())
 		for _, m := range st.Machines {
-			if visible(caller{account: account, role: role}, m) {
-				list = append(list, machineView(st, m, seen))
+			if visible(who, m) {
+				list = append(list, machineView(st, m, seen, at, insightOf(who, m)))
 			}
 		}
 	})
@@ -108,14 +111,25 @@ func (s *Server) postMachineAction(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if done, err := s.machineProof(c, who, m.ID); err != nil {
+		return nil, err
+	} else if done {
+		return s.machine(c, who)
+	}
 	to := map[string]string{"drain": state.MachineDraining, "resume": state.MachineActive, "ban": state.MachineBanned}[c.Param("action")]
 	if to == "" {
-		return nil, raylink.Errorf(raylink.CodeNotFound, "no action %q on a machine", c.Param("action")).WithHint("there are drain, resume and ban")
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no action %q on a machine", c.Param("action")).WithHint("there are drain, resume, ban, prove and appeal")
 	}
 	if who.role != raylink.RoleAdmin && (to == state.MachineBanned || m.State == state.MachineBanned) {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin bans a machine or takes the ban back")
 	}
-	if err := s.propose(c, who.by(), idempotency(c), &state.SetMachine{ID: m.ID, State: to, Reason: r.Reason}, nil); err != nil {
+	cmd := &state.SetMachine{ID: m.ID, State: to, Reason: r.Reason, Admin: who.role == raylink.RoleAdmin}
+	if r.Notice != "" {
+		if cmd.Notice, err = time.ParseDuration(r.Notice); err != nil || cmd.Notice <= 0 || to != state.MachineDraining {
+			return nil, raylink.Errorf(raylink.CodeInvalid, "%.40q is no notice of a drain", r.Notice).WithHint("write it as 90m or 24h, with `drain`")
+		}
+	}
+	if err := s.propose(c, who.by(), idempotency(c), cmd, nil); err != nil {
 		return nil, err
 	}
 	c.Params = gin.Params{{Key: "id", Value: string(m.ID)}}
@@ -142,6 +156,7 @@ func (s *Server) Status(ctx context.Context) wire.Status {
 			a.Gateways = append(a.Gateways, v)
 		}
 	})
+	a.Alarm = s.alarm(seen)
 	slices.SortFunc(a.Members, func(x, y wire.Member) int { return cmp.Compare(x.ID, y.ID) })
 	slices.SortFunc(a.Gateways, func(x, y wire.Gateway) int { return cmp.Compare(x.ID, y.ID) })
 	return a

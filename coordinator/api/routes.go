@@ -57,8 +57,11 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/clusters/:id/bill/export", s.answer(s.getBillFile))
 	r.GET("/v1/balance", s.answer(s.getBalance))
 	r.GET("/v1/journal", s.answer(s.getJournal))
+	r.GET("/v1/policy/versions", s.answer(s.getVersions))
+	r.PUT("/v1/policy/versions", s.answer(s.putVersions))
 	r.GET("/v1/invoice", s.answer(s.getInvoice))
 	s.moneyRoutes(r)
+	s.proofRoutes(r)
 
 	if s.Metrics != nil {
 		r.GET("/metrics", gin.WrapH(s.Metrics))

@@ -67,6 +67,7 @@ type Server struct {
 	Pages     func(*gin.Engine, *Server) // the dashboard's routes; nil without one
 	Metrics   http.Handler
 	Cards     Cards  // nil without a card company
+	Judge     *Judge // of proofs; nil judges none
 	Host      string // of this coordinator's own URL: the gateway beside it comes first among a cluster's endpoints
 
 	digest digest

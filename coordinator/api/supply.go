@@ -40,7 +40,7 @@ func (s *Server) getAssignment(c *gin.Context) (any, error) {
 	}
 	var a wire.Assignment
 	return s.poll(c, func(st *state.State) any {
-		a = wire.Assignment{Leases: plan.Orders(st, raylink.MachineID(id))}
+		a = wire.Assignment{Leases: plan.Orders(st, raylink.MachineID(id)), Proofs: plan.ProofOrders(st, raylink.MachineID(id)), Standing: plan.LoggedStanding(st, raylink.MachineID(id))}
 		for i := range a.Leases {
 			a.Leases[i].RayToken = s.rayToken(st, a.Leases[i].Cluster)
 		}

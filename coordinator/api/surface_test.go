@@ -92,6 +92,8 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		"GET /v1/clusters/:id/bill":        {{"/v1/clusters/" + string(cluster) + "/bill", nil, users(200, 404, 403, 200)}},
 		"GET /v1/balance":                  {{"", nil, users(200, 200, 200, 200)}, {"/v1/balance?account=" + string(acc("ada")), nil, users(200, 403, 403, 200)}},
 		"GET /v1/clusters/:id/bill/export": {{"/v1/clusters/" + string(cluster) + "/bill/export", nil, users(200, 404, 403, 200)}},
+		"GET /v1/policy/versions":          {{"", nil, users(200, 200, 200, 200)}},
+		"PUT /v1/policy/versions":          {{"", wire.Versions{Minimum: map[string]string{"kernel": "6.1"}}, users(403, 403, 403, 403)}}, // nobody signed it
 		"GET /v1/journal":                  {{"", nil, users(403, 403, 403, 200)}},
 		"GET /v1/invoice": {
 			{"", nil, users(200, 200, 403, 200)},
@@ -102,6 +104,7 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		},
 	}
 	maps.Copy(rows, moneySurface(acc))
+	proofSurface(rows, mone, mtwo)
 	return rows
 }
 
@@ -148,6 +151,27 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"POST /v1/signer/anchors":      {{"", wire.AnchorRequest{Seq: 1}, users(403, 403, 403, 403)}},
 		"POST /v1/cards/webhook":       {{"", struct{}{}, everybody(422)}},
 	}
+}
+
+// proofSurface adds the routes of proofs, and what may be asked of a machine's. In this group there are none.
+func proofSurface(rows map[string][]row, mone, mtwo string) {
+	const none = "p-noneaaaaaa"
+	agent := "/v1/agent/proofs/" + none
+	maps.Copy(rows, map[string][]row{
+		"POST /v1/agent/proofs/:id/begin":  {{agent + "/begin", struct{}{}, peers(404, 401, 401)}},
+		"POST /v1/agent/proofs/:id/commit": {{agent + "/commit", wire.ProofCommit{}, peers(404, 401, 401)}},
+		"POST /v1/agent/proofs/:id/walked": {{agent + "/walked", wire.ProofWalked{}, peers(404, 401, 401)}},
+		"POST /v1/agent/proofs/:id/answer": {{agent + "/answer", wire.ProofAnswer{}, peers(404, 401, 401)}},
+		"GET /v1/proofs":                   {{"", nil, users(200, 200, 200, 200)}},
+		"GET /v1/proofs/policy":            {{"", nil, users(200, 200, 200, 200)}},
+		"PUT /v1/proofs/policy":            {{"", `{"required":true}`, users(403, 403, 403, 200)}},
+		"GET /v1/proofs/:id":               {{"/v1/proofs/" + none, nil, users(404, 404, 404, 404)}},
+		"GET /v1/proofs/:id/transcript":    {{"/v1/proofs/" + none + "/transcript", nil, users(404, 404, 404, 404)}},
+		"POST /v1/clusters/:id/prove":      {{"/v1/clusters/ready/prove", struct{}{}, users(409, 404, 403, 409)}},
+	})
+	actions := "POST /v1/machines/:id/:action"
+	rows[actions] = append(rows[actions], row{"/v1/machines/" + mone + "/appeal", wire.MachineAction{}, users(403, 403, 409, 409)},
+		row{"/v1/machines/" + mtwo + "/prove", wire.MachineAction{}, users(403, 403, 404, 409)})
 }
 
 // TestSurface asks for every route as every caller. A route without a row fails, and so does a row without a route.

@@ -87,3 +87,24 @@ func TestRoles(t *testing.T) {
 		t.Error("a tenant does not see his own cluster")
 	}
 }
+
+// TestMachinesStand: the page of machines says where each stands, why, and what its owner can do; hostile words of a machine stay words.
+func TestMachinesStand(t *testing.T) {
+	c := newCoordinator(t)
+	reliability := int64(9_931)
+	c.machines = []wire.Machine{
+		{ID: "m-aaaaaaaaaa", Name: "box", State: "down", Standing: raylink.Standing{State: raylink.MachineQuarantined, Reason: raylink.ReasonStageFailures, Detail: "<b>three</b>", Reliability: &reliability, Lost: 7},
+			Host:     &raylink.Host{Devices: []raylink.Device{{Kind: raylink.DeviceGPU, Name: "<i>RTX</i>", Memory: 24 << 30, Fault: "Xid 79"}}},
+			Failures: []wire.FailureCount{{Stage: "image", Reason: "<u>full</u>", Count: 3}}},
+		{ID: "m-bbbbbbbbbb", Name: "old", State: "up"},
+	}
+	page := as(t, serve(t, c), raylink.RoleAdmin).get("/ui/machines").page
+	for _, want := range []string{"quarantined", "several leases in a row failed on it", "comes back by itself", "99.31 %", "7 minutes lost", "&lt;b&gt;three", "&lt;i&gt;RTX", "Xid 79", "3 × <bdi>image: &lt;u&gt;full"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Count(page, "<bdi>up</bdi>") != 1 {
+		t.Errorf("a machine of an earlier release has no state:\n%s", page)
+	}
+}

@@ -18,7 +18,7 @@ func (d *Dashboard) functions() template.FuncMap {
 	return template.FuncMap{
 		"amount": amount, "sums": sums, "rate": func(r money.Rate) string { return amount(money.MicroUSD(int64(r))) }, "units": units, "bytes": bytesOf, "asset": d.assetPath,
 		"stamp": stamp, "clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }, "ago": ago, "took": took, "short": short,
-		"plain": plain, "tone": tone, "quote": shellQuoted, "sum": func(a, b int64) int64 { return a + b }, "percent": percent, "web": web,
+		"plain": plain, "reliable": reliable, "tone": tone, "quote": shellQuoted, "sum": func(a, b int64) int64 { return a + b }, "percent": percent, "web": web,
 		"coins": func(a money.Asset, minor int64) string { return amount(money.Amount{Minor: minor, Asset: a}) }, "price": func(p money.Price) string { return trimmed(p.String()) },
 		"why": why, "came": came, "doubt": doubt, "topupState": topupState, "topupBadge": topupBadge, "lasts": lasts, "purse": purse, "tx": transaction, "lower": func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
 		"part": partOf,
@@ -135,12 +135,20 @@ func plain(text string) string {
 	}, text)
 }
 
+// reliable is a reliability, of 10,000, in words.
+func reliable(r *int64) string {
+	if r == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%d.%02d %%", *r/100, *r%100)
+}
+
 // tone is how a word of state is coloured.
 func tone(word any) string {
 	switch fmt.Sprint(word) {
-	case "ready", "up", "charged", "running", "paid", "burnt", "finalized":
+	case "ready", "hired", "up", "charged", "running", "paid", "burnt", "finalized":
 		return "good"
-	case "failed", "banned", "down", "blocked", "disputed", "charged-back":
+	case "failed", "banned", "down", "blocked", "disputed", "charged-back", "quarantined":
 		return "bad"
 	case "ended", "gone", "waived", "expired", "cancelled", "refunded":
 		return "still"

@@ -72,7 +72,9 @@ func judge(s *state.State, seen Seen, index map[minuteKey][]meter.Confirmation, 
 		}
 	}
 	m = s.Genuine(m) // a forged word must not stand in the way of a true one that is still to come
-	over := now.Sub(l.ReadyAt.Add(time.Duration(ordinal+1) * state.Minute))
+	end := l.ReadyAt.Add(time.Duration(ordinal+1) * state.Minute)
+	m.Excused = seen.loss.has(l.Machine) && end.After(seen.loss.From)
+	over := now.Sub(end)
 	if m.Agent != nil && m.Gateway != nil {
 		charge, _ := meter.Verdict(m.Agent.Seconds, m.Gateway.Seconds)
 		return m, charge || over >= VerdictWait && now.Sub(seen.Since) >= VerdictWait

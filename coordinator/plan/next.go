@@ -14,6 +14,7 @@ import (
 
 // Next is what the leader proposes now. Facts come before the conclusions from them, so a later call draws those.
 func Next(s *state.State, seen Seen, now time.Time) []state.Command {
+	seen.loss = lossOf(s, seen, now)
 	var steps []state.Command
 	moved := map[raylink.ClusterID]bool{}
 	facts := leaseFacts(s, seen, now)
@@ -35,6 +36,8 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 	}
 	steps = append(steps, minutes(s, seen, now)...)
 	steps = append(steps, offers(s, seen, now)...)
+	steps = append(steps, supply(s, seen, now)...)
+	steps = append(steps, proofs(s, seen, now)...)
 	steps = append(steps, Money(s, now)...)
 	if s.Sweepable(now) {
 		steps = append(steps, &state.Sweep{})
@@ -45,14 +48,10 @@ func Next(s *state.State, seen Seen, now time.Time) []state.Command {
 // offers follows what agents and gateways say of themselves.
 func offers(s *state.State, seen Seen, now time.Time) []state.Command {
 	var steps []state.Command
-	var changed []raylink.MachineID // few of many: only they are put in order
-	for id, heard := range seen.Machines {
-		offer, m := heard.Report.Offer, s.Machines[id]
-		if m != nil && offer != nil && now.Sub(m.OfferedAt) >= OfferRest && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil {
-			changed = append(changed, id)
-		}
-	}
-	for _, id := range slices.Sorted(slices.Values(changed)) {
+	for _, id := range hits(seen.Machines, func(id raylink.MachineID, said MachineSeen) bool {
+		offer, m := said.Report.Offer, s.Machines[id]
+		return m != nil && offer != nil && now.Sub(m.OfferedAt) >= OfferRest && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil
+	}) {
 		steps = append(steps, &state.SetOffer{ID: id, Offer: *seen.Machines[id].Report.Offer})
 	}
 	for _, id := range slices.Sorted(maps.Keys(seen.Gateways)) {
@@ -110,7 +109,7 @@ func silent(seen Seen, m raylink.MachineID, c *state.Cluster, now time.Time) boo
 	if heard, ok := seen.Machines[m]; ok {
 		last = heard.At
 	}
-	return now.Sub(last) >= GoneAfter && now.Sub(*c.EndingAt) >= GoneAfter
+	return !seen.loss.has(m) && now.Sub(last) >= GoneAfter && now.Sub(*c.EndingAt) >= GoneAfter
 }
 
 func sameFact(a, b state.LeaseFact) bool {
@@ -182,6 +181,9 @@ func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) [
 		return nil
 	}
 	leases := s.ClusterLeases(c.ID)
+	if why := takenBack(s, seen, now, c); why != "" {
+		return []state.Command{&state.EndCluster{ID: c.ID, Reason: why}}
+	}
 	for _, l := range leases {
 		if l.Failure != nil {
 			return fail(c, *l.Failure)
@@ -191,7 +193,7 @@ func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) [
 		return []state.Command{&state.AdvanceCluster{ID: c.ID, Phase: next}}
 	}
 	entered := c.Stages[len(c.Stages)-1].At
-	if now.Sub(entered) > Deadline(c.Phase) && now.Sub(seen.Since) > ListenFor {
+	if now.Sub(entered) > Deadline(c.Phase) && now.Sub(seen.Since) > ListenFor && !seen.loss.hits(leases) {
 		return fail(c, late(s, seen, now, c, leases))
 	}
 	return nil
@@ -268,7 +270,10 @@ func missing(seen Seen, now time.Time, c *state.Cluster, leases []*state.Lease) 
 
 // keep looks after a ready cluster: it ends without money or without its head, and warns before.
 func keep(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Command {
-	var warnings []string
+	if why := takenBack(s, seen, now, c); why != "" {
+		return []state.Command{&state.EndCluster{ID: c.ID, Reason: why}}
+	}
+	warnings := leaving(s, seen, now, c)
 	for _, l := range s.ClusterLeases(c.ID) {
 		if l.Failure == nil {
 			if now.Sub(seen.Since) >= ListenFor && !seen.Up(l.Machine, now) {

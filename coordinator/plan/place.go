@@ -16,17 +16,32 @@ import (
 // Place chooses a machine for every node of a cluster, all or nothing: each on a machine of its own if that is possible at all, otherwise
 // together; the largest nodes first, the cheapest machines first. The rates are the machines' own.
 func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) ([]state.QuoteNode, error) {
+	return PlaceImage(s, seen, now, spec, "")
+}
+
+// PlaceImage is Place for an image that the network runs: of machines at one price those that have it already come first.
+func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec, image string) ([]state.QuoteNode, error) {
 	if n := spec.Nodes(); n > state.MaxNodes {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "%d nodes; a cluster has at most %d", n, state.MaxNodes)
 	}
+	if spec.Isolation != "" && (!spec.Isolation.Valid() || spec.Isolation == raylink.IsolationVM) {
+		return nil, raylink.Errorf(raylink.CodeUnsupported, "no machine offers the isolation %.40q", string(spec.Isolation)).WithHint("there are container and gvisor")
+	}
 	nodes := nodesOf(spec)
+	has := map[raylink.MachineID]bool{}
 	free := map[raylink.MachineID]raylink.Resources{}
+	at := NewStandings(s, seen, now)
 	for _, id := range slices.Sorted(maps.Keys(s.Machines)) {
 		m := s.Machines[id]
-		if m.State == state.MachineActive && seen.Up(id, now) {
+		if at.Takes(m) {
 			free[id] = minus(m.Offer.Resources, s.Used(id))
+			has[id] = image != "" && slices.Contains(seen.Machines[id].Report.Images, image)
 		}
 	}
+	for i := range nodes {
+		nodes[i].has, nodes[i].isolation = has, spec.Isolation
+	}
+	waiting := provenOnly(s, now, free)
 	order := make([]int, len(nodes))
 	for i := range order {
 		order[i] = i
@@ -34,7 +49,7 @@ func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) (
 	slices.SortStableFunc(order, func(a, b int) int { return bySize(nodes[b].Resources, nodes[a].Resources) })
 	if !apart(s, free, order, nodes) {
 		if err := together(s, maps.Clone(free), order, nodes); err != nil && !packed(s, free, order, nodes) {
-			return nil, err
+			return nil, unplaced(err, waiting)
 		}
 	}
 	out := make([]state.QuoteNode, len(nodes))
@@ -105,7 +120,9 @@ func optionsFor(s *state.State, free map[raylink.MachineID]raylink.Resources, n 
 			list = append(list, option{id, rate})
 		}
 	}
-	slices.SortFunc(list, func(a, b option) int { return cmp.Or(cmp.Compare(a.rate, b.rate), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(list, func(a, b option) int {
+		return cmp.Or(cmp.Compare(a.rate, b.rate), n.nearer(a.id, b.id), cmp.Compare(a.id, b.id))
+	})
 	return list
 }
 
@@ -154,7 +171,20 @@ func packed(s *state.State, free map[raylink.MachineID]raylink.Resources, order 
 
 type wanted struct {
 	state.QuoteNode
-	require map[string]string
+	require   map[string]string
+	isolation raylink.Isolation
+	has       map[raylink.MachineID]bool // that have the image
+}
+
+// nearer compares two machines by whether they have the image.
+func (n wanted) nearer(a, b raylink.MachineID) int {
+	switch {
+	case n.has[a] == n.has[b]:
+		return 0
+	case n.has[a]:
+		return -1
+	}
+	return 1
 }
 
 func nodesOf(spec raylink.ClusterSpec) []wanted {
@@ -163,7 +193,7 @@ func nodesOf(spec raylink.ClusterSpec) []wanted {
 		if role == raylink.NodeWorker {
 			name = fmt.Sprintf("%s-%d", name, i)
 		}
-		return wanted{state.QuoteNode{Node: name, Role: role, Group: g.Name, Resources: g.Resources}, g.Require}
+		return wanted{QuoteNode: state.QuoteNode{Node: name, Role: role, Group: g.Name, Resources: g.Resources}, require: g.Require}
 	}
 	nodes := []wanted{one(raylink.NodeHead, spec.Head, 0)}
 	for _, g := range spec.Workers {
@@ -203,7 +233,7 @@ func pick(s *state.State, free map[raylink.MachineID]raylink.Resources, taken ma
 			continue
 		}
 		c := candidate{id, rate, taken[id]}
-		if best == nil || cmp.Or(cmp.Compare(c.taken, best.taken), cmp.Compare(c.rate, best.rate)) < 0 {
+		if best == nil || cmp.Or(cmp.Compare(c.taken, best.taken), cmp.Compare(c.rate, best.rate), n.nearer(c.id, best.id)) < 0 {
 			best = &c
 		}
 	}
@@ -218,6 +248,8 @@ func unfit(m *state.Machine, free raylink.Resources, n wanted) string {
 		return fmt.Sprintf("without the label %s=%s", k, n.require[k])
 	}
 	switch {
+	case !m.Has(n.isolation):
+		return "without the isolation " + string(n.isolation)
 	case free.GPU < n.Resources.GPU:
 		return "without enough free GPUs"
 	case free.CPU < n.Resources.CPU:

@@ -48,12 +48,17 @@ type Seen struct {
 	Since    time.Time // when this leader began to listen
 	Machines map[raylink.MachineID]MachineSeen
 	Gateways map[raylink.GatewayID]GatewaySeen
+
+	loss    *Loss    // looked for once in each look
+	Entropy [32]byte // minted for this look: the ids of what it opens follow from it
 }
 
 // MachineSeen is an agent's last report.
 type MachineSeen struct {
 	At     time.Time
 	Report wire.AgentReport
+	Gap    time.Time // when it was heard last before it was silent for longer than UpFor, the last time that it was
+	Back   time.Time // when it came back from that
 }
 
 // GatewaySeen is a gateway's last report.

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
 	"raylink/raylink"
 	"raylink/raylink/identity"
@@ -249,4 +250,54 @@ func TestMemory(t *testing.T) {
 			t.Errorf("after a reset: %+v", now)
 		}
 	})
+}
+
+// TestMemoryKeepsWhatIsSaidOnce: a host is told only when it changes, and stays; a silence is remembered with its end.
+func TestMemoryKeepsWhatIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMemory()
+		began := time.Now()
+		m.Agent("m-one", wire.AgentReport{Host: &raylink.Host{OS: "first"}})
+		time.Sleep(plan.UpFor)
+		m.Agent("m-one", wire.AgentReport{})
+		if got := m.Seen().Machines["m-one"]; got.Report.Host == nil || !got.Gap.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(plan.UpFor + time.Second)
+		m.Agent("m-one", wire.AgentReport{Host: &raylink.Host{OS: "second"}})
+		for range 2 {
+			if got := m.Seen().Machines["m-one"]; got.Report.Host.OS != "second" || !got.Gap.Equal(began.Add(plan.UpFor)) || !got.Back.Equal(began.Add(2*plan.UpFor+time.Second)) {
+				t.Errorf("%+v", got)
+			}
+			m.Agent("m-one", wire.AgentReport{})
+		}
+	})
+}
+
+// TestHeartbeatsWakeNobody: only what says something new wakes the loop before its beat.
+func TestHeartbeatsWakeNobody(t *testing.T) {
+	m := NewMemory()
+	woken := func() bool {
+		select {
+		case <-m.news:
+			return true
+		default:
+			return false
+		}
+	}
+	offer, other := &raylink.Offer{Arch: "amd64"}, &raylink.Offer{Arch: "arm64"}
+	leaves := time.Now()
+	for i, c := range []struct {
+		report wire.AgentReport
+		want   bool
+	}{
+		{wire.AgentReport{}, true}, {wire.AgentReport{}, false}, {wire.AgentReport{Offer: offer}, true}, {wire.AgentReport{Offer: offer}, false}, {wire.AgentReport{Offer: other}, true},
+		{wire.AgentReport{Offer: other, Host: &raylink.Host{}}, true}, {wire.AgentReport{Offer: other}, false}, {wire.AgentReport{Offer: other, Paused: raylink.ReasonPaused}, true},
+		{wire.AgentReport{Offer: other}, true}, {wire.AgentReport{Offer: other, Leaves: &leaves}, true}, {wire.AgentReport{Offer: other, Leaves: &leaves}, false},
+		{wire.AgentReport{Offer: other, Leaves: &leaves, Leases: make([]wire.LeaseReport, 1)}, true}, {wire.AgentReport{Offer: other, Leaves: &leaves}, true},
+	} {
+		if m.Agent("m-one", c.report); woken() != c.want {
+			t.Errorf("report %d: woken %v", i, !c.want)
+		}
+	}
 }

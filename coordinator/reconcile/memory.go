@@ -3,7 +3,9 @@
 package reconcile
 
 import (
+	"crypto/rand"
 	"maps"
+	"reflect"
 	"sync"
 	"time"
 
@@ -39,10 +41,21 @@ func (m *Memory) Reset() {
 
 // Agent keeps an agent's report.
 func (m *Memory) Agent(id raylink.MachineID, r wire.AgentReport) {
+	now := time.Now()
 	m.mu.Lock()
-	m.machines[id] = plan.MachineSeen{At: time.Now(), Report: r}
+	last, heard := m.machines[id]
+	next := plan.MachineSeen{At: now, Report: r, Gap: last.Gap, Back: last.Back}
+	if heard && now.Sub(last.At) > plan.UpFor {
+		next.Gap, next.Back = last.At, now
+	}
+	if r.Host == nil { // told only when it changes
+		next.Report.Host = last.Report.Host
+	}
+	m.machines[id] = next
 	m.mu.Unlock()
-	m.poke()
+	if !heard || next.Gap != last.Gap || !idle(last.Report, r) {
+		m.poke()
+	}
 }
 
 // Gateway keeps a gateway's report.
@@ -57,7 +70,9 @@ func (m *Memory) Gateway(id raylink.GatewayID, r wire.GatewayReport) {
 func (m *Memory) Seen() plan.Seen {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return plan.Seen{Since: m.since, Machines: maps.Clone(m.machines), Gateways: maps.Clone(m.gateways)}
+	seen := plan.Seen{Since: m.since, Machines: maps.Clone(m.machines), Gateways: maps.Clone(m.gateways)}
+	rand.Read(seen.Entropy[:])
+	return seen
 }
 
 func (m *Memory) poke() {
@@ -65,4 +80,17 @@ func (m *Memory) poke() {
 	case m.news <- struct{}{}:
 	default:
 	}
+}
+
+// idle says whether a report is a mere heartbeat: of a machine without leases, that says what it said before. The loop looks at it with its next beat; a
+// hundred thousand of them must not keep it busy.
+func idle(last, r wire.AgentReport) bool {
+	if len(last.Leases)+len(r.Leases) > 0 || r.Host != nil || last.Paused != r.Paused {
+		return false
+	}
+	same := (last.Offer == nil) == (r.Offer == nil) && (last.Leaves == nil) == (r.Leaves == nil)
+	if same && r.Offer != nil {
+		same = reflect.DeepEqual(last.Offer, r.Offer)
+	}
+	return same && (r.Leaves == nil || last.Leaves.Equal(*r.Leaves))
 }

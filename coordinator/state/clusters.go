@@ -123,6 +123,9 @@ func (c *CreateCluster) check(s *State) (*Quote, error) {
 				WithHint("give this one another name, or delete the other: `raylink cluster delete %s`", q.Spec.Name)
 		}
 	}
+	if err := s.proven(q); err != nil {
+		return nil, err
+	}
 	return q, s.fits(q)
 }
 
@@ -131,8 +134,14 @@ func (s *State) fits(q *Quote) error {
 	extra := map[raylink.MachineID]raylink.Resources{}
 	for _, n := range q.Nodes {
 		m, ok := s.Machines[n.Machine]
-		if !ok || m.State != MachineActive {
+		if !ok {
 			return raylink.Errorf(raylink.CodeCapacity, "machine %s takes no new leases", n.Machine).WithHint("ask for a new quote")
+		}
+		if err := s.Open(m); err != nil {
+			return err
+		}
+		if !m.Has(q.Spec.Isolation) {
+			return raylink.Errorf(raylink.CodeCapacity, "machine %s has no isolation %.20q", n.Machine, string(q.Spec.Isolation)).WithHint("ask for a new quote")
 		}
 		if rate, err := RateOf(m.Offer, n.Resources); err != nil || rate > n.Rate {
 			return raylink.Errorf(raylink.CodeConflict, "the price of machine %s has risen meanwhile", n.Machine).WithHint("ask for a new quote")
@@ -232,6 +241,7 @@ func (c *EndCluster) apply(s *State) (any, error) {
 	if cl.Phase == raylink.PhaseEnding || cl.Phase.Over() {
 		return nil, nil // asked for twice is done once
 	}
+	s.blame(cl, c.Failure)
 	now := s.Now
 	cl.EndingAt, cl.Reason, cl.Failure = &now, c.Reason, c.Failure
 	cl.enter(raylink.PhaseEnding, now)

@@ -186,5 +186,7 @@ func kinds() []Command {
 		&MakeBatch{}, &RecordAttempt{}, &RecordOutcome{}, &ReleaseLot{}, &SetBuyback{}, &ProposeBuyback{}, &RecordSwap{}, &BurnBought{},
 		&RequestCardTopup{}, &OpenCardTopup{}, &TakeCardFact{}, &RefundCard{}, &RefuseCardRefund{}, &PardonCard{},
 		&RecordCheckpoint{}, &RecordAnchor{},
+		&SetHost{}, &QuarantineMachine{}, &ReleaseMachine{}, &SetVersions{},
+		&OpenProof{}, &BeginProof{}, &CommitProof{}, &WalkProof{}, &JudgeProof{}, &ExpireProof{}, &SetProofPolicy{},
 	}
 }

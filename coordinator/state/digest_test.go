@@ -12,6 +12,7 @@ import (
 	"raylink/billing/ledger"
 	"raylink/billing/money"
 	"raylink/raylink"
+	"raylink/raylink/challenge"
 )
 
 // everything is a state in which every field of every thing is filled.
@@ -29,7 +30,10 @@ func everything(t *testing.T) *State {
 			fill(thing.Elem(), "x")
 		}
 	}
-	for _, book := range []any{&s.Prices, s.Deposits, s.Wallets, s.Payouts, s.Lots, &s.Caps, &s.Unexplained, &s.Buybacks, &s.Checkpoints, &s.BuybackPolicy, &s.Chain} {
+	s.Proofs["p-x"] = &Proof{}
+	fill(reflect.ValueOf(s.Proofs["p-x"]).Elem(), "x")
+	fill(reflect.ValueOf(&s.Proving).Elem(), "x")
+	for _, book := range []any{&s.Prices, s.Deposits, s.Wallets, s.Payouts, s.Lots, &s.Caps, &s.Unexplained, &s.Buybacks, &s.Checkpoints, &s.BuybackPolicy, &s.Chain, &s.Versions} {
 		fill(reflect.ValueOf(book).Elem(), "x")
 	}
 	return s
@@ -59,6 +63,11 @@ func walk(t *testing.T, path string, v reflect.Value, s *State, before string, c
 	switch at := v.Addr().Interface().(type) {
 	case **ledger.Ledger:
 		return // by its head
+	case *challenge.Seed, *challenge.Hash:
+		v.Index(31).SetUint(v.Index(31).Uint() ^ 1)
+		differs(t, path, s, before, changed)
+		v.Index(31).SetUint(v.Index(31).Uint() ^ 1)
+		return
 	case *time.Time:
 		old := *at
 		*at = at.Add(time.Nanosecond)

@@ -12,6 +12,7 @@ import (
 	"raylink/billing/exchange"
 	"raylink/billing/money"
 	"raylink/raylink"
+	"raylink/raylink/challenge"
 )
 
 var update = flag.Bool("update", false, "rewrite the transcripts, and append forms of commands that the golden file lacks")
@@ -76,6 +77,12 @@ func fill(v reflect.Value, name string) {
 		return
 	case *raylink.Stage:
 		*at = raylink.StageRunning
+		return
+	case *challenge.Seed:
+		*at = challenge.Seed{7}
+		return
+	case *challenge.Hash:
+		*at = challenge.Hash{7}
 		return
 	case *netip.Addr:
 		*at = netip.MustParseAddr("100.64.0.2")

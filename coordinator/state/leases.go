@@ -19,6 +19,7 @@ type Lease struct {
 	Group     string
 	Resources raylink.Resources
 	Address   netip.Addr // in the overlay; belongs to the role, not to the machine
+	Devices   []string   `json:",omitempty"` // UUIDs of the GPUs that it has; none where the machine has not told of any
 
 	Stage     raylink.Stage
 	PublicKey string // WireGuard, base64
@@ -48,8 +49,9 @@ func (l *Lease) Due(now time.Time, ending *time.Time) int64 {
 }
 
 func (s *State) openLease(cluster raylink.ClusterID, id raylink.LeaseID, n QuoteNode, addr netip.Addr) {
-	s.Leases[id] = &Lease{ID: id, Cluster: cluster, Machine: n.Machine, Supplier: s.Machines[n.Machine].Owner, Node: n.Node, Role: n.Role, Group: n.Group, Resources: n.Resources,
-		Address: addr, Meter: meter.Lease{Rate: n.Rate, FeeBasisPoints: purse(s.Clusters[cluster].Purse).FeeBasisPoints()}}
+	m := s.Machines[n.Machine]
+	s.Leases[id] = &Lease{ID: id, Cluster: cluster, Machine: n.Machine, Supplier: m.Owner, Node: n.Node, Role: n.Role, Group: n.Group, Resources: n.Resources,
+		Address: addr, Devices: s.freeGPUs(m, n.Resources.GPU/raylink.Unit), Meter: meter.Lease{Rate: n.Rate, FeeBasisPoints: purse(s.Clusters[cluster].Purse).FeeBasisPoints()}}
 	s.occupy(n.Machine, id)
 }
 
@@ -88,6 +90,9 @@ func (c *RecordLeases) apply(s *State) (any, error) {
 		l, ok := s.Leases[f.Lease]
 		if !ok || l.Gone {
 			continue // a late word about something that is over
+		}
+		if l.Failure == nil && f.Failure != nil {
+			s.failed(l.Machine, *f.Failure)
 		}
 		l.Stage, l.PublicKey, l.Signature, l.Endpoint = f.Stage, f.PublicKey, f.Signature, f.Endpoint
 		l.Restarts, l.Failure, l.RayNode = f.Restarts, f.Failure, f.RayNode

@@ -27,6 +27,16 @@ type Machine struct {
 	State     string
 	Reason    string
 	JoinedAt  time.Time
+
+	SetAt      time.Time            `json:",omitzero"`  // when State was set last
+	Admin      bool                 `json:",omitempty"` // an admin drains it, not its owner
+	Leaves     *time.Time           `json:",omitempty"` // draining: when its owner takes it back, whatever runs
+	Host       *raylink.Host        `json:",omitempty"` // what it says it is
+	HostAt     time.Time            `json:",omitzero"`  // when it said so
+	Claimed    map[string]time.Time `json:",omitempty"` // its GPUs, and when it claimed each for the first time without a break
+	Quarantine *Quarantine          `json:",omitempty"`
+	Record     Record
+	Proven     map[string]*Proven `json:",omitempty"` // by device
 }
 
 // Gateway is one process that serves endpoints.
@@ -163,6 +173,8 @@ type SetMachine struct {
 	ID     raylink.MachineID `json:"id"`
 	State  string            `json:"state"`
 	Reason string            `json:"reason,omitempty"`
+	Admin  bool              `json:"admin,omitempty"`  // an admin asks, not the owner
+	Notice time.Duration     `json:"notice,omitempty"` // draining: after it the owner takes the machine back; whatever runs then ends in order
 }
 
 func (*SetMachine) kind() string { return "machine.set" }
@@ -180,7 +192,18 @@ func (c *SetMachine) apply(s *State) (any, error) {
 			return nil, err
 		}
 	}
-	m.State, m.Reason = c.State, c.Reason
+	if c.Notice < 0 || c.Notice > MaxNotice || c.Notice > 0 && c.State != MachineDraining {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a notice belongs to a drain, and is at most %s long", MaxNotice)
+	}
+	var leaves *time.Time
+	if c.Notice > 0 {
+		at := s.Now.Add(c.Notice)
+		leaves = &at
+	}
+	if m.State != c.State {
+		m.SetAt = s.Now
+	}
+	m.State, m.Reason, m.Admin, m.Leaves = c.State, c.Reason, c.Admin, leaves
 	return c.ID, nil
 }
 
@@ -314,6 +337,17 @@ func (s *State) LeasesOn(id raylink.MachineID) []*Lease {
 	var list []*Lease
 	for l := range s.byMachine[id] {
 		list = append(list, s.Leases[l])
+	}
+	return list
+}
+
+// Hired are the machines with leases that still hold something, in no order.
+func (s *State) Hired() []raylink.MachineID {
+	var list []raylink.MachineID
+	for id, leases := range s.byMachine {
+		if len(leases) > 0 {
+			list = append(list, id)
+		}
 	}
 	return list
 }

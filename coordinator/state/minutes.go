@@ -27,6 +27,7 @@ type SettleMinute struct {
 	Ordinal int64               `json:"ordinal"`
 	Agent   *meter.Evidence     `json:"agent,omitempty"`
 	Gateway *meter.Confirmation `json:"gateway,omitempty"`
+	Excused bool                `json:"excused,omitempty"` // many machines were lost at once: it does not count against this one
 }
 
 // Settled counts what a SettleMinutes did.
@@ -94,7 +95,7 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 			return false, refusal(err)
 		}
 		if c.Budget > 0 && s.Spent(c)+use+fee > c.Budget {
-			return false, s.waive(l, ref, paid, meter.ReasonBudget)
+			return false, s.waive(l, ref, paid, meter.ReasonBudget, m.Excused)
 		}
 		_, err = s.Ledger.Post(s.Now, meter.KindCharged, ref, moves, paid)
 		if errors.Is(err, ledger.ErrInsufficient) && s.refill(c) { // many minutes at once, after a time without a leader
@@ -104,6 +105,7 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 			l.Meter = next
 			s.awaitLot(purse(c.Purse), l.Supplier, moves)
 			s.spend(c.Owner, use+fee)
+			s.measure(l, note, m.Excused)
 			return true, nil
 		}
 		if !errors.Is(err, ledger.ErrInsufficient) {
@@ -111,11 +113,11 @@ func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
 		}
 		note, reason = paid, meter.ReasonUnfunded
 	}
-	return false, s.waive(l, ref, note, reason)
+	return false, s.waive(l, ref, note, reason, m.Excused)
 }
 
 // waive settles a minute at no cost.
-func (s *State) waive(l *Lease, ref string, note meter.MinuteNote, reason string) error {
+func (s *State) waive(l *Lease, ref string, note meter.MinuteNote, reason string, excused bool) error {
 	note.Reason = reason
 	next := l.Meter
 	if err := next.Waive(note.Ordinal); err != nil {
@@ -125,6 +127,7 @@ func (s *State) waive(l *Lease, ref string, note meter.MinuteNote, reason string
 		return refusal(err)
 	}
 	l.Meter = next
+	s.measure(l, note, excused)
 	return nil
 }
 

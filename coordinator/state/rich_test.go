@@ -60,6 +60,7 @@ func rich(t tester) *world {
 	w.must(&SetPayoutPolicy{Policy: payout.DefaultPolicy(), Every: time.Hour})
 	w.machine("mone", sam, offerOf(64, 64, "60"))
 	w.machine("mtwo", tom, offerOf(64, 64, "60"))
+	w.machine("msick", tom, offerOf(1, 1, "60"))
 	w.gateway("gone")
 	w.tokens(ada, "adaw", "1000 USDC")
 	w.tokens(ada, "adaw", "4000 IO")
@@ -84,6 +85,7 @@ func rich(t tester) *world {
 	w.must(lost, &RefundCard{ID: "r1", Account: ada, Amount: usd("5")})
 	richClusters(w, ada)
 	richPayouts(w, ada)
+	richProofs(w)
 	return w
 }
 
@@ -126,7 +128,7 @@ func richPayouts(w *world, ada raylink.AccountID) {
 	for name, kind := range map[string]string{"joinnewm": JoinKindMachine, "joinnewg": JoinKindGateway, "joinnewc": JoinKindCoordinator} {
 		w.must(&IssueJoinToken{ID: id[raylink.TokenID]("tok", name), Kind: kind, Account: ada, Hash: hashOf(name), TTL: time.Hour})
 	}
-	w.must(&SetPrice{Sample: w.sample("0.25", "oracle")})
+	w.must(&SetPrice{Sample: w.sample("0.25", "oracle")}, &QuarantineMachine{ID: machineID("msick"), Reason: raylink.ReasonDeviceFault})
 	seq, hash := w.s.Ledger.Head()
 	w.must(&RecordCheckpoint{Root: rootOf(seq, hash, groupKey())})
 	w.now = w.now.Add(2 * time.Minute)
@@ -144,7 +146,7 @@ func doable(w *world) []Command {
 	machine.TokenHash = hashOf("joinnewm")
 	create := createOf("open", ada, 1)
 	seq, hash := w.s.Ledger.Head()
-	return []Command{
+	return append(doableProofs(), []Command{
 		&OpenAccount{ID: acc("new"), Name: "new"}, &IssueToken{ID: id[raylink.TokenID]("tok", "new"), Account: ada, Role: raylink.RoleTenant, Hash: hashOf("new"), Label: "x"},
 		&RevokeToken{ID: id[raylink.TokenID]("tok", "rich")},
 		&IssueJoinToken{ID: id[raylink.TokenID]("tok", "newj"), Kind: JoinKindMachine, Account: ada, Hash: hashOf("newj"), TTL: time.Hour},
@@ -170,5 +172,7 @@ func doable(w *world) []Command {
 		&OpenCardTopup{ID: "c3", Session: "cs_3"}, cardPaid("c3", 1000), &RefundCard{ID: "r-new", Account: ada, Amount: usd("1")},
 		&RefuseCardRefund{ID: "r1.1", Reason: "x"}, &PardonCard{Account: acc("bob")},
 		&RecordCheckpoint{Root: rootOf(seq, hash, groupKey())}, &RecordAnchor{Seq: w.s.Checkpoints[0].Seq, Signature: strings.Repeat("5", 88)},
-	}
+		&SetHost{ID: machineID("mone"), Host: hostOf("gpu-one")}, &QuarantineMachine{ID: machineID("mone"), Reason: raylink.ReasonStageFailures, Detail: "x", For: QuarantineRest},
+		&ReleaseMachine{ID: machineID("msick"), Reason: raylink.ReasonDeviceFault}, w.versions("oracle", w.now, raylink.VersionKernel, "6.1"),
+	}...)
 }

@@ -41,6 +41,7 @@ type State struct {
 	KeyOrder   []string // idempotency keys, oldest first
 	Ledger     *ledger.Ledger
 	Caps       map[raylink.AccountID]*Cap
+	Versions   Versions // what machines must have at least
 
 	// Money that crosses the border: each book keeps its own rules, and what it decides is posted here.
 	Chain         string // the chain's name, for people's eyes; empty while no tokens are taken
@@ -57,8 +58,12 @@ type State struct {
 	Buybacks      []*Buyback    // oldest first
 	Checkpoints   []*Checkpoint // of the journal, oldest first
 
+	Proving ProofPolicy                `json:",omitzero"`
+	Proofs  map[raylink.ProofID]*Proof `json:",omitempty"` // the open ones, and the last few of each device
+
 	byHash    map[string]raylink.TokenID                     // derived: access tokens by their hash
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
+	byDevice  map[string]map[raylink.MachineID]bool          // derived: machines by the GPUs that they claim
 }
 
 // lastYear is the last year that an entry's time may move the clock to. Later ones, with what is added to them, leave the range of the
@@ -88,6 +93,7 @@ func New() *State {
 		Lots:       lot.NewBook(),
 		Cards:      cardbook.New(),
 		PayEvery:   DefaultPayEvery,
+		Proofs:     map[raylink.ProofID]*Proof{},
 	}
 	s.derive()
 	return s
@@ -181,6 +187,10 @@ func (s *State) derive() {
 		if !l.Gone {
 			s.occupy(l.Machine, id)
 		}
+	}
+	s.byDevice = map[string]map[raylink.MachineID]bool{}
+	for _, m := range s.Machines {
+		s.claim(m)
 	}
 }
 

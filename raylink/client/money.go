@@ -100,6 +100,16 @@ func (c *Client) Price(ctx context.Context) (wire.Price, error) {
 	return get[wire.Price](ctx, c, at("price"), nil)
 }
 
+// Versions is the policy of minimum versions.
+func (c *Client) Versions(ctx context.Context) (wire.Versions, error) {
+	return get[wire.Versions](ctx, c, at("policy", "versions"), nil)
+}
+
+// SetVersions replaces it by one that an operator has signed; admins only.
+func (c *Client) SetVersions(ctx context.Context, v wire.Versions) (wire.Versions, error) {
+	return write[wire.Versions](ctx, c, http.MethodPut, at("policy", "versions"), v)
+}
+
 // SetPrice tells a sample; admins only.
 func (c *Client) SetPrice(ctx context.Context, r wire.PriceRequest) (wire.Price, error) {
 	return write[wire.Price](ctx, c, http.MethodPost, at("price"), r)

@@ -3,8 +3,11 @@ package identity
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MinuteBytes is what an agent signs when a minute of a lease is over: how many of its seconds the container ran and the data plane answered, and which Ray
@@ -23,6 +26,15 @@ func minute(title, lease string, ordinal int64, seconds int, rayNode string) []b
 		return nil
 	}
 	return lines(title, lease, strconv.FormatInt(ordinal, 10), strconv.Itoa(seconds), rayNode)
+}
+
+// VersionsBytes is what an operator signs to set the minimum versions of what machines' sandboxes rest on, and when. Nil as MinuteBytes.
+func VersionsBytes(minimum map[string]string, at time.Time) []byte {
+	fields := []string{"raylink versions v1", at.UTC().Format(time.RFC3339Nano)}
+	for _, name := range slices.Sorted(maps.Keys(minimum)) {
+		fields = append(fields, name, minimum[name])
+	}
+	return lines(fields...)
 }
 
 // OverlayKeyBytes is what an agent (subject: the lease) or a gateway (subject: the cluster) signs to bind a WireGuard public key, in standard base64, to its

@@ -16,21 +16,13 @@ const overwriteCommand = "ray.io/overwrite-container-cmd" // KubeRay then leaves
 // cluster converts what the rules let through; problems are collected beside it.
 func (p *parser) cluster(c *rayv1.RayCluster) raylink.ClusterSpec {
 	p.dnsLabel("metadata.name", c.Name)
-	for _, k := range sortedKeys(c.Annotations) {
-		if k == overwriteCommand {
-			if strings.EqualFold(c.Annotations[k], "true") {
-				p.unsupported("metadata.annotations."+k, "not supported by Raylink: %s", whyCommand)
-			}
-			continue
-		}
-		p.note("metadata.annotations", "metadata.annotations."+k, "ignored: "+whyKubernetes)
-	}
 	for _, k := range sortedKeys(c.Labels) {
 		if err := ray.ValidLabel(k, c.Labels[k]); err != nil {
 			p.invalid("metadata.labels."+k, "%s", err)
 		}
 	}
 	spec := raylink.ClusterSpec{Name: c.Name, Labels: c.Labels}
+	p.annotations(c.Annotations, &spec)
 	if len(c.Labels) > maxLabels {
 		p.invalid("metadata.labels", "has %d labels; the limit is %d", len(c.Labels), maxLabels)
 	}

@@ -40,7 +40,7 @@ func clusterRules() []rule {
 		{"kind", honour, "", "must be RayCluster"},
 		{"metadata.name", honour, "", "a DNS label of at most 40 characters"},
 		{"metadata.labels", honour, "", "kept with the cluster; Ray's own labels are a group's `labels`"},
-		{"metadata.annotations", honour, "", "ignored with a note; refused where one changes the command"},
+		{"metadata.annotations", honour, "", "`raylink.io/isolation` (container, gvisor; vm is refused for now), `raylink.io/egress` (none, internet), `raylink.io/egress-bytes`; an unknown one of raylink.io is refused, as is one that changes the command; others are ignored with a note"},
 		{"metadata", ignore, "", whyKubernetes},
 		{"status", ignore, "", "it is an answer, not a wish"},
 

@@ -80,8 +80,26 @@ type Machine struct {
 	JoinedAt time.Time         `json:"joined_at"`
 
 	Standing raylink.Standing `json:"standing"`
-	Host     *raylink.Host    `json:"host,omitempty"`   // for its owner and admins whole; for tenants without UUIDs, bus addresses and versions
-	Images   []string         `json:"images,omitempty"` // that are there already
+	Host     *raylink.Host    `json:"host,omitempty"`     // for its owner and admins whole; for tenants without UUIDs, bus addresses and versions
+	Images   []string         `json:"images,omitempty"`   // that are there already
+	Failures []FailureCount   `json:"failures,omitempty"` // of leases, by stage and reason; for its owner and admins
+}
+
+// FailureCount counts leases that failed alike on one machine.
+type FailureCount struct {
+	Stage  string    `json:"stage"`
+	Reason string    `json:"reason"`
+	Count  int64     `json:"count"`
+	LastAt time.Time `json:"last_at"`
+}
+
+// Versions is the policy of minimum versions: GET and PUT /v1/policy/versions. An operator signs it (identity.VersionsBytes).
+type Versions struct {
+	Minimum   map[string]string `json:"minimum"` // by raylink.Version… constants
+	SignedAt  time.Time         `json:"signed_at,omitzero"`
+	Operator  string            `json:"operator,omitempty"`  // public key, standard base64
+	Signature string            `json:"signature,omitempty"` // when it is set; over identity.VersionsBytes
+	Below     int               `json:"below,omitempty"`     // machines below it, when it is shown
 }
 
 // MachineAction changes a machine: POST /v1/machines/<id>/<drain|resume|ban|appeal|prove>.
@@ -115,6 +133,7 @@ type Status struct {
 	Gateways []Gateway `json:"gateways"`
 	CASHA256 string    `json:"ca_sha256"`
 	Version  string    `json:"version"`
+	Alarm    string    `json:"alarm,omitempty"` // many machines were lost at once
 }
 
 // Member is one coordinator.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"raylink/billing/money"
@@ -45,6 +46,8 @@ type QuoteNode struct {
 	Supplier  string            `json:"supplier"`
 	Resources raylink.Resources `json:"resources"`
 	Rate      money.Rate        `json:"rate"`
+
+	Reliability *int64 `json:"reliability,omitempty"` // of the machine, when the quote is shown, of 10,000; no part of the contract
 }
 
 // CreateRequest accepts a quote: POST /v1/clusters.
@@ -185,9 +188,13 @@ type Contract struct {
 	Signature []byte `json:"signature"`
 }
 
-// QuoteBytes is what the group signs of a quote: a heading line, then the quote's JSON without contract and balance.
+// QuoteBytes is what the group signs of a quote: a heading line, then the quote's JSON without contract, balance and reliabilities.
 func QuoteBytes(q Quote) ([]byte, error) {
 	q.Contract, q.Balance = nil, money.Amount{Asset: q.Hold.Asset}
+	q.Nodes = slices.Clone(q.Nodes)
+	for i := range q.Nodes {
+		q.Nodes[i].Reliability = nil
+	}
 	text, err := json.Marshal(q)
 	return append([]byte("raylink quote v1\n"), text...), err
 }

@@ -91,6 +91,15 @@ func (k *Key) Sign(value, confidence money.Price, at time.Time) price.Sample {
 	return s
 }
 
+// SignStatement signs something else that an operator decides, in standard base64. A statement begins with a heading of its own, so that it can be taken for
+// nothing else; an empty one is not signed.
+func (k *Key) SignStatement(statement []byte) string {
+	if len(statement) == 0 {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(k.sign(statement))
+}
+
 // Source is a feed.Source that says the same price again and again, each time as of now: for a network whose operator fixes the
 // price, such as the one of `raylink dev`.
 type Source struct {

@@ -55,6 +55,7 @@ func machines(now time.Time) []wire.Machine {
 		if m.state == "banned" {
 			v.LastSeen = nil
 		}
+		stand(&v, i, now)
 		list = append(list, v)
 	}
 	return list
@@ -245,4 +246,23 @@ func hostile(now time.Time) world {
 	w.status.Leader, w.status.Version = name(), name()
 	w.spoil(name)
 	return w
+}
+
+// stand gives each machine of the story another standing.
+func stand(v *wire.Machine, i int, now time.Time) {
+	reliability, leaves := int64(9_987-i*40), now.Add(90*time.Minute)
+	list := []raylink.Standing{
+		{State: raylink.MachineHired, Reliability: &reliability, Minutes: 48_211, Lost: 63},
+		{State: raylink.MachineReady},
+		{State: raylink.MachineDraining, Reason: raylink.ReasonNotice, Detail: "at " + leaves.Format(time.RFC3339), Leaves: &leaves},
+		{State: raylink.MachineDown, Reason: raylink.ReasonSilent},
+		{State: raylink.MachineQuarantined, Reason: raylink.ReasonStageFailures, Detail: "3 leases in a row before Ray started", Reliability: &reliability, Minutes: 900, Lost: 17},
+		{State: raylink.MachineBlocked, Reason: raylink.ReasonBanned, Detail: "mined coins"},
+	}
+	v.Standing = list[i%len(list)]
+	v.Host = &raylink.Host{OS: "Debian GNU/Linux 12 (bookworm)", Arch: "amd64", Memory: 64 << 30, Devices: []raylink.Device{{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: "AMD Ryzen 9 7950X 16-Core Processor"}}}
+	if v.Offer.Accelerator != "" {
+		v.Host.Devices = append(v.Host.Devices, raylink.Device{Kind: raylink.DeviceGPU, Name: "NVIDIA GeForce RTX 4090", Memory: 24 << 30}, raylink.Device{Kind: raylink.DeviceGPU, Name: "NVIDIA GeForce RTX 4090", Memory: 24 << 30, Fault: "Xid 79: fallen off the bus"})
+		v.Failures = []wire.FailureCount{{Stage: "image", Reason: "no space left on the disk", Count: 3, LastAt: now}}
+	}
 }

@@ -17,7 +17,7 @@ import (
 func (a *app) admin() *cobra.Command {
 	return parent("admin", "Accounts, credit, the treasury, and the health of the network", "",
 		parent("account", "Make and list accounts", "", a.accountCreate(), a.accountList()), a.grant(), a.status(),
-		a.adminTreasury(), a.adminPrice(), a.adminPayout(), a.adminSuspense(), a.adminCard())
+		a.adminTreasury(), a.adminPrice(), a.adminVersions(), a.adminPayout(), a.adminSuspense(), a.adminCard(), a.adminProofs())
 }
 
 func (a *app) accountCreate() *cobra.Command {
@@ -195,6 +195,12 @@ func showViews(w io.Writer, views []view) {
 	grid(w, "", rows...)
 	for _, line := range away {
 		fmt.Fprintln(w, line)
+	}
+	for _, v := range views {
+		if v.Status != nil && v.Status.Alarm != "" {
+			fmt.Fprintf(w, "\nALARM by %s: %s\n", v.Status.ID, v.Status.Alarm)
+			break
+		}
 	}
 	if !agree {
 		fmt.Fprintln(w, "\nTwo coordinators are at one index with different digests. That must never happen: stop the network and keep all data directories.")

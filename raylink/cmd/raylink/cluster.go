@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) cluster() *cobra.Command {
-	return parent("cluster", "Create, look at and delete clusters", "", a.clusterCreate(), a.clusterList(), a.clusterGet(), a.clusterDelete(), a.clusterEndpoint())
+	return parent("cluster", "Create, look at and delete clusters", "", a.clusterCreate(), a.clusterList(), a.clusterGet(), a.clusterDelete(), a.clusterEndpoint(), a.clusterProve())
 }
 
 func (a *app) clusterList() *cobra.Command {

@@ -42,6 +42,7 @@ type fake struct {
 	grown    bool             // the second one belongs to the group
 	second   *httptest.Server // a coordinator that the group has grown by
 	manifest string
+	versions wire.Versions
 	journal  []byte
 	money    fakeMoney
 }
@@ -58,6 +59,11 @@ func startFake() (*fake, error) {
 	f.machine = wire.Machine{ID: "m-aaaaaaaaaa", Name: "box", Owner: "acc-supplier22", State: "up", JoinedAt: created, Leases: 1,
 		Offer: raylink.Offer{Arch: "amd64", CPUHour: 120_000, Resources: raylink.Resources{CPU: 40_000, Memory: 8 << 30}, Labels: map[string]string{"zone": "a"}},
 		Used:  raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
+	reliability := int64(9_931)
+	f.machine.Standing = raylink.Standing{State: raylink.MachineQuarantined, Reason: raylink.ReasonStageFailures, Detail: "3 leases in a row", Reliability: &reliability, Minutes: 1000, Lost: 7}
+	f.machine.Host = &raylink.Host{OS: "Debian", Kernel: "6.1", Arch: "amd64", Devices: []raylink.Device{{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: "Ryzen", Cores: 4, Threads: 8},
+		{ID: "GPU-1", Kind: raylink.DeviceGPU, Name: "RTX 4090", Memory: 24 << 30, Fault: "Xid 79"}}, Versions: map[string]string{"runc": "1.1"}, Isolation: []raylink.Isolation{"container"}}
+	f.machine.Failures = []wire.FailureCount{{Stage: "image", Reason: "no space", Count: 3, LastAt: created}}
 	f.coordinator = httptest.NewUnstartedServer(f.api())
 	f.coordinator.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{chain}}
 	f.coordinator.StartTLS()
@@ -107,6 +113,7 @@ func (f *fake) api() http.Handler {
 	mux := http.NewServeMux()
 	routes := map[string]handler{
 		"GET /v1/status": f.getStatus, "GET /v1/whoami": f.getMe, "GET /v1/balance": f.getBalance,
+		"GET /v1/policy/versions": f.getVersions, "PUT /v1/policy/versions": f.putVersions,
 		"GET /v1/machines": f.getMachines, "GET /v1/machines/{id}": f.getMachine, "POST /v1/machines/{id}/{verb}": f.postMachine,
 		"POST /v1/quotes": f.postQuote, "POST /v1/clusters": f.postCluster, "GET /v1/clusters": f.getClusters,
 		"GET /v1/clusters/{id}": f.getCluster, "DELETE /v1/clusters/{id}": f.deleteCluster, "GET /v1/clusters/{id}/bill": f.getBill,
@@ -115,6 +122,7 @@ func (f *fake) api() http.Handler {
 		"POST /v1/accounts/{id}/grants": f.postGrant, "GET /v1/journal": nil, "GET /v1/clusters/{id}/bill/export": nil,
 	}
 	maps.Copy(routes, f.moneyRoutes())
+	maps.Copy(routes, f.proofRoutes())
 	for pattern, h := range routes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"raylink/billing/money"
 	"raylink/raylink"
+	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 )
 
@@ -54,7 +55,24 @@ func (f *fake) getMachine(r *http.Request) (any, *raylink.Error) {
 
 func (f *fake) postMachine(r *http.Request) (any, *raylink.Error) {
 	f.machine.State = map[string]string{"drain": "draining", "resume": "up", "ban": "banned"}[r.PathValue("verb")]
+	if notice := read[wire.MachineAction](r).Notice; notice != "" {
+		leaves := time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)
+		f.machine.Standing.State, f.machine.Standing.Reason, f.machine.Standing.Detail, f.machine.Standing.Leaves = raylink.MachineDraining, raylink.ReasonNotice, notice, &leaves
+	}
 	return f.getMachine(r)
+}
+
+func (f *fake) getVersions(*http.Request) (any, *raylink.Error) { return f.versions, nil }
+
+func (f *fake) putVersions(r *http.Request) (any, *raylink.Error) {
+	v := read[wire.Versions](r)
+	key, ok := identity.DecodeKey(v.Operator)
+	if !ok || !identity.Verify(key, identity.VersionsBytes(v.Minimum, v.SignedAt), v.Signature) {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "no operator has signed these versions")
+	}
+	v.Below = 2
+	f.versions = v
+	return v, nil
 }
 
 func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {

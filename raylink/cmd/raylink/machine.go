@@ -18,7 +18,9 @@ func (a *app) machine() *cobra.Command {
 	return parent("machine", "Look at machines; drain, resume or ban them", "", a.machineList(), a.machineGet(),
 		a.machineAction("drain", "Give a machine no new leases; those it has go on", func(s *session) action { return s.DrainMachine }),
 		a.machineAction("resume", "Let a drained or banned machine work again", func(s *session) action { return s.ResumeMachine }),
-		a.machineAction("ban", "Shut a machine out, and end its leases; admins only", func(s *session) action { return s.BanMachine }))
+		a.machineAction("ban", "Shut a machine out, and end its leases; admins only", func(s *session) action { return s.BanMachine }),
+		a.machineAction("prove", "Have a machine's devices prove themselves now", func(s *session) action { return s.ProveMachine }),
+		a.machineAction("appeal", "Have what a machine failed judged again, by another coordinator", func(s *session) action { return s.AppealMachine }))
 }
 
 func (a *app) machineList() *cobra.Command {
@@ -40,13 +42,13 @@ func (a *app) machineList() *cobra.Command {
 				fmt.Fprintln(w, "No machine has joined yet. An admin or a supplier makes a token for one, `raylink join-token create`; the machine then runs `raylink supplier`.")
 				return
 			}
-			rows := [][]string{{"ID", "NAME", "STATE", "CPU", "MEMORY", "GPU", "ARCH", "PRICE", "LEASES", "OWNER", "SEEN"}}
+			rows := [][]string{{"ID", "NAME", "STATE", "RELIABLE", "CPU", "MEMORY", "GPU", "ARCH", "PRICE", "LEASES", "OWNER", "SEEN"}}
 			for _, m := range list {
 				gpu := ""
 				if m.Offer.Resources.GPU > 0 {
 					gpu = quantity(m.Used.GPU) + "/" + quantity(m.Offer.Resources.GPU)
 				}
-				rows = append(rows, []string{string(m.ID), m.Name, m.State, quantity(m.Used.CPU) + "/" + quantity(m.Offer.Resources.CPU),
+				rows = append(rows, []string{string(m.ID), m.Name, stands(m), reliable(m.Standing.Reliability), quantity(m.Used.CPU) + "/" + quantity(m.Offer.Resources.CPU),
 					size(m.Used.Memory) + "/" + size(m.Offer.Resources.Memory), gpu, m.Offer.Arch, rate(m.Offer.CPUHour) + " a core", fmt.Sprint(m.Leases),
 					string(m.Owner), ago(m.LastSeen)})
 			}
@@ -87,16 +89,20 @@ func showMachine(w io.Writer, m wire.Machine) {
 		"cpu", fmt.Sprintf("%s of %s used, %s a core", quantity(m.Used.CPU), quantity(m.Offer.Resources.CPU), rate(m.Offer.CPUHour)),
 		"memory", size(m.Used.Memory)+" of "+size(m.Offer.Resources.Memory)+" used", "gpu", gpu, "labels", strings.Join(labels, ", "),
 		"leases", fmt.Sprint(m.Leases), "joined", moment(m.JoinedAt), "seen", ago(m.LastSeen))
+	showStanding(w, m)
 }
 
 // action is one of the client's three verbs on a machine.
 type action func(context.Context, raylink.MachineID, wire.MachineAction) (wire.Machine, error)
 
 func (a *app) machineAction(verb, text string, of func(*session) action) *cobra.Command {
-	var reason string
+	var reason, notice string
 	c := &cobra.Command{Use: verb + " ID", Short: text, Example: fmt.Sprintf("  raylink machine %s m-abcdefghij --reason 'new disk'", verb),
 		Args: wants("ID"), ValidArgsFunction: a.machineIDs}
 	c.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at it later")
+	if verb == "drain" {
+		c.Flags().StringVar(&notice, "notice", "", "after how long its owner takes it back, whatever runs: 90m, 24h; none lets leases run on")
+	}
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, err := a.open()
@@ -104,7 +110,7 @@ func (a *app) machineAction(verb, text string, of func(*session) action) *cobra.
 			return err
 		}
 		defer s.Close()
-		m, err := of(s)(c.Context(), raylink.MachineID(args[0]), wire.MachineAction{Reason: reason})
+		m, err := of(s)(c.Context(), raylink.MachineID(args[0]), wire.MachineAction{Reason: reason, Notice: notice})
 		if err != nil {
 			return err
 		}

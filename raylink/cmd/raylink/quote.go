@@ -136,13 +136,13 @@ func (a *app) fetchQuote(c *cobra.Command, s *session, o quoteOptions) (wire.Quo
 
 func (a *app) showQuote(w io.Writer, q wire.Quote) {
 	fmt.Fprintf(w, "%s: cluster %s, Ray %s, %d node(s)\n\n", q.ID, a.paint(a.out, bold, q.Name), q.RayVersion, len(q.Nodes))
-	rows := [][]string{{"NODE", "GROUP", "MACHINE", "SUPPLIER", "CPU", "MEMORY", "GPU", "PRICE"}}
+	rows := [][]string{{"NODE", "GROUP", "MACHINE", "SUPPLIER", "CPU", "MEMORY", "GPU", "PRICE", "RELIABLE"}}
 	for _, n := range q.Nodes {
 		gpu := ""
 		if n.Resources.GPU > 0 {
 			gpu = quantity(n.Resources.GPU)
 		}
-		rows = append(rows, []string{n.Node, n.Group, string(n.Machine), n.Supplier, quantity(n.Resources.CPU), size(n.Resources.Memory), gpu, rate(n.Rate)})
+		rows = append(rows, []string{n.Node, n.Group, string(n.Machine), n.Supplier, quantity(n.Resources.CPU), size(n.Resources.Memory), gpu, rate(n.Rate), reliable(n.Reliability)})
 	}
 	grid(w, "  ", rows...)
 	fmt.Fprintln(w)

@@ -1,0 +1,91 @@
+package plan
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/wire"
+)
+
+// TestIsolationIsPlaced: a tier is found only on machines that have it, vm nowhere, and what the tenant chose stands in the machine's order.
+func TestIsolationIsPlaced(t *testing.T) {
+	w := newWorld(t)
+	tenant, owner := w.account("ada", "100"), w.account("sam", "")
+	w.machine("plain", owner, offerOf(8, 16, 10_000))
+	w.machine("strong", owner, offerOf(8, 16, 20_000))
+	plain, strong := hostOf(), hostOf()
+	plain.Isolation = append(plain.Isolation, raylink.IsolationVM)
+	strong.Isolation = append(strong.Isolation, raylink.IsolationGVisor)
+	w.hear("plain", wire.AgentReport{Host: plain})
+	w.hear("strong", wire.AgentReport{Host: strong})
+	w.settle()
+	for tier, want := range map[raylink.Isolation]string{"": "plain", raylink.IsolationContainer: "plain", raylink.IsolationGVisor: "strong", raylink.IsolationVM: "", "chroot": ""} {
+		spec := specOf("c", 0, 1)
+		spec.Isolation = tier
+		nodes, err := Place(w.s, w.seen, w.now, spec)
+		if want == "" {
+			if err == nil || !strings.Contains(err.Error(), string(tier)) {
+				t.Errorf("%s: %v, %v", tier, nodes, err)
+			}
+			continue
+		}
+		if err != nil || nodes[0].Machine != machineID(want) {
+			t.Errorf("%s: %v, %v", tier, nodes, err)
+		}
+	}
+	spec := specOf("c", 0, 1)
+	spec.Isolation, spec.Egress = raylink.IsolationGVisor, raylink.EgressNone
+	w.create(tenant, spec)
+	open := specOf("d", 0, 1)
+	open.EgressBytes = 5
+	w.create(tenant, open)
+	if o := Orders(w.s, machineID("strong"))[0]; o.Isolation != raylink.IsolationGVisor || o.Egress.Allow {
+		t.Errorf("%+v", o)
+	}
+	if o := Orders(w.s, machineID("plain"))[0]; o.Isolation != "" || !o.Egress.Allow || o.Egress.Bytes != 5 {
+		t.Errorf("%+v", o)
+	}
+	w.apply(&state.MakeQuote{ID: "q-aaaaaaaaab", Owner: tenant, Spec: func() raylink.ClusterSpec { s := specOf("e", 0, 1); s.Isolation = raylink.IsolationGVisor; return s }(), Image: "x",
+		Nodes: []state.QuoteNode{{Node: "e", Machine: machineID("plain"), Resources: spec.Head.Resources, Rate: 10_000}}})
+	raw, err := state.Encode("x", "", &state.CreateCluster{ID: "c-aaaaaaaaab", Owner: tenant, Quote: "q-aaaaaaaaab", Leases: []raylink.LeaseID{"l-aaaaaaaaab"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := state.ReadResult(w.s.Apply(w.index+1, w.now, []json.RawMessage{raw})[0], nil); err == nil {
+		t.Error("a quote for a machine without the tier is accepted")
+	}
+}
+
+// TestImageIsNear: of machines at one price those that have the image come first; a cheaper one without it comes before them.
+func TestImageIsNear(t *testing.T) {
+	w := newWorld(t)
+	owner := w.account("sam", "")
+	for _, m := range []struct {
+		name  string
+		price int64
+	}{{"aone", 10_000}, {"btwo", 10_000}, {"cthree", 10_000}, {"dfour", 9_000}} {
+		w.machine(m.name, owner, offerOf(2, 4, m.price))
+	}
+	w.report()
+	for _, near := range []string{"aone", "btwo", "cthree"} {
+		for _, name := range []string{"aone", "btwo", "cthree", "dfour"} {
+			r := wire.AgentReport{Images: []string{"other"}}
+			if name == near {
+				r.Images = append(r.Images, "raylink/worker:1")
+			}
+			w.hear(name, r)
+		}
+		for workers, spread := range map[int]int64{1: 2, 7: 1} { // apart, and together
+			nodes, err := PlaceImage(w.s, w.seen, w.now, specOf("c", workers, spread), "raylink/worker:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if nodes[0].Machine != machineID("dfour") || nodes[1].Machine != machineID(near) {
+				t.Errorf("%s has it, and %d nodes lie on %v", near, workers+1, nodes)
+			}
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package plan
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"raylink/coordinator/state"
+	"raylink/raylink"
+	"raylink/raylink/challenge"
+	"raylink/raylink/wire"
+)
+
+// MaxProofsAtOnce is how many proofs are open in the whole group at most: each is checked by a coordinator that has other work.
+const MaxProofsAtOnce = 256
+
+// proofs ends those that are late, and opens those that are due: of machines that are idle, and under leases of those that the lottery draws.
+func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
+	var late, due []raylink.MachineID
+	open := 0
+	for id, m := range s.Machines { // in no order: there may be very many, and few have anything to do
+		for _, known := range m.Proven {
+			if p := s.Proofs[known.Open]; p != nil {
+				open++
+				if p.Expired(now) {
+					late = append(late, id)
+				}
+			}
+		}
+		if s.Proving.Required && m.State == state.MachineActive && seen.Up(id, now) && seen.Machines[id].Report.Paused == raylink.ReasonNone && anyDue(s, now, m) {
+			due = append(due, id)
+		}
+	}
+	slices.Sort(late)
+	slices.SortFunc(due, func(a, b raylink.MachineID) int { return cmp.Compare(a, b) })
+	var steps []state.Command
+	for _, id := range slices.Compact(late) {
+		m := s.Machines[id]
+		for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
+			if p := s.Proofs[m.Proven[device].Open]; p != nil && p.Expired(now) {
+				steps = append(steps, &state.ExpireProof{ID: p.ID, Machine: id})
+			}
+		}
+	}
+	for _, id := range due {
+		for _, c := range opened(s, seen, now, s.Machines[id]) {
+			if open >= MaxProofsAtOnce {
+				return steps
+			}
+			open++
+			steps = append(steps, c)
+		}
+	}
+	return steps
+}
+
+// anyDue is a quick look that has no need of leases: whether opened may find something.
+func anyDue(s *state.State, now time.Time, m *state.Machine) bool {
+	for _, d := range m.Devices() {
+		known := m.Proven[d.ID]
+		if known == nil || (known.Open == "" && (why(known, state.ClaimOf(d), now) != "" || lucky(s, known, now))) {
+			return true
+		}
+	}
+	return false
+}
+
+// opened are the proofs that a machine is to begin now. The processor comes alone, because its machine's GPUs need it; GPUs come together, so that
+// one cannot stand in for the other.
+func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []state.Command {
+	leases := s.LeasesOn(m.ID)
+	slices.SortFunc(leases, func(a, b *state.Lease) int { return cmp.Compare(a.ID, b.ID) })
+	room := state.MaxOpenProofs
+	for device, known := range m.Proven {
+		if known.Open == "" {
+			continue
+		}
+		if room--; device == raylink.CPUDevice {
+			return nil
+		}
+	}
+	var steps []state.Command
+	for _, d := range m.Devices() {
+		known, claim := m.Proven[d.ID], state.ClaimOf(d)
+		if (known != nil && known.Open != "") || (known == nil && len(m.Proven)+len(steps) >= state.MaxProofDevices) || room == 0 {
+			continue
+		}
+		c := &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim, Task: ProofTask(s, m, known, claim, len(leases) == 0)}
+		if len(leases) == 0 {
+			c.Why = why(known, claim, now)
+		} else if l := using(leases, d.ID); l != nil && lucky(s, known, now) {
+			c.Why, c.Lease = state.WhyLottery, l.ID
+		}
+		if c.Why == "" || !s.ProofRoom(known, c.Task, now) {
+			continue
+		}
+		steps = append(steps, c)
+		if room--; d.Kind == raylink.DeviceCPU {
+			break
+		}
+	}
+	return steps
+}
+
+// why a device that is idle is to be proven now; empty where it is not.
+func why(known *state.Proven, claim state.Claim, now time.Time) string {
+	switch {
+	case known == nil:
+		return state.WhyJoined
+	case now.Before(known.Next) && known.Claim == claim:
+		return ""
+	case known.Claim != claim && (known.Next.IsZero() || now.Sub(known.OpenedAt) >= OfferRest):
+		return state.WhyChanged // an agent that changes its mind all the time must not fill the log
+	case known.Claim != claim:
+		return ""
+	case known.PassedAt == nil || known.State != state.ProofPassed || known.Rounds > 0 || known.Missed > 0:
+		return state.WhyRetry
+	}
+	return state.WhyDue
+}
+
+// lucky says whether the lottery of this hour has drawn a device whose moment has come and was not used yet.
+func lucky(s *state.State, known *state.Proven, now time.Time) bool {
+	if known == nil {
+		return false
+	}
+	at, drawn := known.Drawn(now, s.Proving.Lottery)
+	return drawn && !now.Before(at) && known.OpenedAt.Before(at)
+}
+
+// using is a lease that works on a device; nil for none.
+func using(leases []*state.Lease, device string) *state.Lease {
+	for _, l := range leases {
+		if device == raylink.CPUDevice || slices.Contains(l.Devices, device) {
+			return l
+		}
+	}
+	return nil
+}
+
+// ProofTask is what a device is to compute: products, and every other time a walk through its memory as well, whose filling would spoil the rate.
+// Under a lease the memory is the tenant's.
+func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim state.Claim, idle bool) challenge.Task {
+	memory, rate := int64(0), int64(0)
+	if known != nil && known.Claim == claim {
+		rate = known.Guess
+		shown := known.PassedAt != nil && known.State == state.ProofPassed && known.Rounds == 0
+		if shown && idle && s.Proving.Memory && (known.WalkedAt == nil || known.WalkedAt.Before(*known.PassedAt)) {
+			if memory = claim.Memory; claim.Kind == raylink.DeviceCPU {
+				memory = m.Offer.Resources.Memory
+			}
+		}
+	}
+	if rate > 0 && s.Proving.Work != challenge.ProofTime {
+		rate = max(min(rate, 1<<40)*s.Proving.Work.Milliseconds()/challenge.ProofTime.Milliseconds(), 1)
+	}
+	t := challenge.TaskFor(claim.Kind, memory, rate)
+	t.Links = min(t.Links, state.MaxProofLinks)
+	t.Openings = min(s.Proving.Openings, t.Links*t.TilesPerLink())
+	return t
+}
+
+// proofID is the id of a proof that this look opens, from the entropy that was minted for the look.
+func proofID(seen Seen, m raylink.MachineID, device string) raylink.ProofID {
+	sum := sha256.Sum256(fmt.Appendf(seen.Entropy[:len(seen.Entropy):len(seen.Entropy)], "\nproof %s %s", m, device))
+	id, err := raylink.NewID[raylink.ProofID](bytes.NewReader(sum[:]), "p")
+	if err != nil {
+		panic(fmt.Sprintf("32 bytes are not enough for an id: %v", err))
+	}
+	return id
+}
+
+// ProofOrders are the proofs that a machine is to go on with.
+func ProofOrders(s *state.State, machine raylink.MachineID) []wire.ProofOrder {
+	m := s.Machines[machine]
+	if m == nil {
+		return nil
+	}
+	var orders []wire.ProofOrder
+	for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
+		p := s.Proofs[m.Proven[device].Open]
+		if p == nil {
+			continue
+		}
+		o := wire.ProofOrder{ID: p.ID, Device: p.Device, Deadline: p.Deadline}
+		if judge, ok := s.Members[p.By]; ok {
+			o.By = judge.API
+		}
+		orders = append(orders, o)
+	}
+	return orders
+}
+
+// provenOnly takes the machines out of free that are not proven, and leaves of the others' GPUs those that are. It tells how many wait, by reason.
+func provenOnly(s *state.State, now time.Time, free map[raylink.MachineID]raylink.Resources) map[raylink.Reason]int {
+	waiting := map[raylink.Reason]int{}
+	if !s.Proving.Required {
+		return waiting
+	}
+	for id, room := range free {
+		m := s.Machines[id]
+		if why, _ := s.Unproven(m, now); why != raylink.ReasonNone {
+			waiting[why]++
+			delete(free, id)
+			continue
+		}
+		room.GPU -= m.Offer.Resources.GPU - min(m.Offer.Resources.GPU, m.ProvenGPUs(now)*raylink.Unit)
+		free[id] = room
+	}
+	return waiting
+}
+
+// unplaced adds to a refusal how many machines wait for a proof.
+func unplaced(err error, waiting map[raylink.Reason]int) error {
+	if len(waiting) == 0 {
+		return err
+	}
+	n, words := 0, []string{}
+	for _, why := range slices.Sorted(maps.Keys(waiting)) {
+		n += waiting[why]
+		words = append(words, fmt.Sprintf("%d: %s", waiting[why], why.Words()))
+	}
+	e := *raylink.AsError(err)
+	e.Message += fmt.Sprintf("; %d more wait for a proof (%s)", n, strings.Join(words, "; "))
+	return &e
+}

@@ -1,0 +1,253 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"raylink/raylink"
+	"raylink/raylink/challenge"
+)
+
+// States of a proof. The last four are ends.
+const (
+	ProofOpen      = "open"      // its device has been told that it is to be proven
+	ProofBegun     = "begun"     // the seed is given out: the clock runs
+	ProofCommitted = "committed" // bound to its results
+	ProofWalked    = "walked"    // bound to its walk, and told what is opened
+	ProofPassed    = "passed"
+	ProofFailed    = "failed" // answered wrongly, or faster than such a device can be
+	ProofLate      = "late"   // a deadline passed
+	ProofSlow      = "slow"   // right, and slower than such a device is
+)
+
+// Why a proof was opened.
+const (
+	WhyJoined  = "joined"
+	WhyDue     = "due"
+	WhyChanged = "changed"
+	WhyAppeal  = "appeal"
+	WhyLottery = "lottery"
+	WhyAsked   = "asked"
+	WhyRetry   = "retry"
+)
+
+// Claim is what a device was said to be when it was proven. Another claim is another device.
+type Claim struct {
+	Kind    raylink.DeviceKind `json:"kind"`
+	Name    string             `json:"name,omitempty"`
+	Model   string             `json:"model,omitempty"`
+	Memory  int64              `json:"memory,omitempty"` // bytes of its own
+	Cores   int                `json:"cores,omitempty"`
+	Threads int                `json:"threads,omitempty"`
+}
+
+// ClaimOf is what of a device's description has to stay the same.
+func ClaimOf(d raylink.Device) Claim {
+	return Claim{Kind: d.Kind, Name: d.Name, Model: d.Model, Memory: d.Memory, Cores: d.Cores, Threads: d.Threads}
+}
+
+// Proof is one challenge to one device. What was minted for it and what it was committed to is forgotten at its end: the judge keeps the transcript.
+type Proof struct {
+	ID      raylink.ProofID
+	Machine raylink.MachineID
+	Device  string // raylink.CPUDevice, or a GPU's UUID
+	Claim   Claim
+	Why     string
+	State   string
+	Detail  string
+	Lease   raylink.LeaseID // during which it runs; empty while the machine is idle
+	By      string          // an appeal: the id of the coordinator that may judge it, and no other
+	Of      raylink.ProofID // an appeal: the proof that is appealed against
+
+	Task       challenge.Task
+	Nonce      challenge.Seed // the device's seed is bound to it
+	WalkDraw   challenge.Seed // where the walk begins
+	OpenDraw   challenge.Seed // what is opened
+	Commitment challenge.Commitment
+	WalkRoot   challenge.Hash
+
+	OpenedAt    time.Time
+	Deadline    time.Time // of the step that is waited for
+	BegunAt     *time.Time
+	CommittedAt *time.Time
+	WalkedAt    *time.Time
+	EndedAt     *time.Time
+
+	Rate   int64  // millions of int8 multiply-adds in a second
+	Judge  string // id of the coordinator that judged it and keeps the transcript
+	SHA256 string // of the transcript
+}
+
+// Ended says whether nothing more comes.
+func (p *Proof) Ended() bool { return p.EndedAt != nil }
+
+// Millis is how long it took from begin to commitment; 0 before.
+func (p *Proof) Millis() int64 { return between(p.BegunAt, p.CommittedAt) }
+
+// WalkMillis is how long the walk took; 0 before, and without one.
+func (p *Proof) WalkMillis() int64 {
+	if !p.Task.Walks() {
+		return 0
+	}
+	return between(p.CommittedAt, p.WalkedAt)
+}
+
+func between(from, to *time.Time) int64 {
+	if from == nil || to == nil {
+		return 0
+	}
+	return to.Sub(*from).Milliseconds()
+}
+
+// Proven is what is known of a device of a machine from its proofs. Standings are made of it.
+type Proven struct {
+	Claim    Claim           // the last one that a proof was opened for
+	Open     raylink.ProofID // the one that runs; empty for none
+	State    string          // how that ended: passed, failed, late, slow; empty before. A slow round alone leaves it as it was
+	Detail   string
+	At       time.Time         // when that was
+	OpenedAt time.Time         // when the last one was opened
+	PassedAt *time.Time        // when its products were shown last, for this claim
+	WalkedAt *time.Time        // when its memory was
+	Until    time.Time         // it is proven until then, if it is at all
+	Next     time.Time         // the next proof is due then
+	Appealed *time.Time        // when the last appeal was opened
+	Rate     int64             // of this claim, the best: millions of int8 multiply-adds in a second
+	Guess    int64             // what the next task is sized for
+	Failures int               // ends that count against it (failed, late, slow), in a row
+	Rounds   int               // slow rounds in a row
+	Missed   int               // proofs in a row that were not even begun
+	Draw     challenge.Seed    // what the next times are drawn from; no machine is ever told
+	Spent    []Spent           // of the device's time, over the last hour, oldest first
+	Kept     []raylink.ProofID // the last few that ended, oldest first
+}
+
+// Spent is what one proof took of a device.
+type Spent struct {
+	At time.Time
+	Of time.Duration
+}
+
+// LateTimes is how many late ends in a row put a machine into quarantine: one alone may be the network's.
+const LateTimes = 3
+
+// Last is the proof that ended last; empty for none.
+func (p *Proven) Last() raylink.ProofID {
+	if len(p.Kept) == 0 {
+		return ""
+	}
+	return p.Kept[len(p.Kept)-1]
+}
+
+// Trouble is why a device's machine is to stand in quarantine for what its proofs showed; ReasonNone where it is not.
+func (p *Proven) Trouble() raylink.Reason {
+	switch {
+	case p.State == ProofFailed:
+		return raylink.ReasonProofFailed
+	case p.State == ProofSlow:
+		return raylink.ReasonProofSlow
+	case p.State == ProofLate && p.Failures >= LateTimes:
+		return raylink.ReasonProofLate
+	}
+	return raylink.ReasonNone
+}
+
+// Lacks is why a device is not proven: ReasonNone where it is, else no-proof, proof-running, proof-expired, or its trouble. A GPU has to show its
+// memory as well.
+func (p *Proven) Lacks(now time.Time) raylink.Reason {
+	switch {
+	case p == nil:
+		return raylink.ReasonNoProof
+	case p.Trouble() != raylink.ReasonNone:
+		return p.Trouble()
+	case p.PassedAt != nil && (p.WalkedAt != nil || p.Claim.Kind != raylink.DeviceGPU):
+		if now.Before(p.Until) {
+			return raylink.ReasonNone
+		}
+		return raylink.ReasonProofExpired
+	case p.Open != "":
+		return raylink.ReasonProofRunning
+	}
+	return raylink.ReasonNoProof
+}
+
+// Trouble is why a machine is to stand in quarantine for what its proofs showed, and the device that it is for.
+func (m *Machine) Trouble() (why raylink.Reason, device string) {
+	for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
+		if why := m.Proven[device].Trouble(); why != raylink.ReasonNone {
+			return why, device
+		}
+	}
+	return raylink.ReasonNone, ""
+}
+
+// Unproven is why a machine is not placed on for want of proofs, and the device that it is for. With a policy that asks for none it is ReasonNone.
+// A machine whose processor is proven is placed on; what is wrong with one of its GPUs keeps all of it away only where it is trouble.
+func (s *State) Unproven(m *Machine, now time.Time) (raylink.Reason, string) {
+	if !s.Proving.Required {
+		return raylink.ReasonNone, ""
+	}
+	if why, device := m.Trouble(); why != raylink.ReasonNone {
+		return why, device
+	}
+	if m.Host == nil && len(m.Proven) == 0 {
+		return raylink.ReasonNoInventory, ""
+	}
+	return m.lacks(raylink.CPUDevice, now), raylink.CPUDevice
+}
+
+// lacks is why a device is not proven as what it is said to be now.
+func (m *Machine) lacks(device string, now time.Time) raylink.Reason {
+	known := m.Proven[device]
+	if known == nil {
+		return raylink.ReasonNoProof
+	}
+	for _, d := range m.Devices() {
+		if d.ID == device && ClaimOf(d) != known.Claim {
+			return raylink.ReasonChanged
+		}
+	}
+	return known.Lacks(now)
+}
+
+// Devices are what a machine says it has and can use, the processor first; none before it has said what it is.
+func (m *Machine) Devices() []raylink.Device {
+	if m.Host == nil {
+		return nil
+	}
+	return append([]raylink.Device{m.Host.Devices[0]}, m.GPUs()...)
+}
+
+// proven says whether every machine of a quote is still one to be placed on.
+func (s *State) proven(q *Quote) error {
+	for _, n := range q.Nodes {
+		m, ok := s.Machines[n.Machine]
+		if !ok {
+			continue
+		}
+		if why, device := s.Unproven(m, s.Now); why != raylink.ReasonNone {
+			return raylink.Errorf(raylink.CodeCapacity, "machine %s is no longer to be had: %s (%s)", n.Machine, why.Words(), device).WithHint("ask for a new quote")
+		}
+	}
+	return nil
+}
+
+// ProvenGPUs is how many GPUs of a machine are proven now, and still there.
+func (m *Machine) ProvenGPUs(now time.Time) int64 {
+	n := int64(0)
+	for _, d := range m.GPUs() {
+		if m.lacks(d.ID, now) == raylink.ReasonNone {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *State) proof(id raylink.ProofID, m raylink.MachineID) (*Proof, error) {
+	p, ok := s.Proofs[id]
+	if !ok || p.Machine != m {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "no proof %.40q", id).WithHint("a proof belongs to one machine and is forgotten after a few others: see `raylink challenge list`")
+	}
+	return p, nil
+}
