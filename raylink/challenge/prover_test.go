@@ -113,3 +113,5 @@ func walking() Task {
 func describe(t Task) string {
 	return fmt.Sprintf("%d×%d, %d links, %d openings, %d bytes", t.Size, t.Size, t.Links, t.Openings, t.Memory)
 }
+
+func stringOf[T any](format string, v T) string { return fmt.Sprintf(format, v) }

@@ -105,15 +105,15 @@ const (
 // The sizes of proofs.
 const (
 	openings     = 64
-	checks       = 16
+	checks       = 4
 	firstCPU     = 2_000  // millions of multiply-adds in a second, where nothing is known: a slow core does that
 	firstGPU     = 500000 // the same of a GPU
 	maxCPUSize   = 2048
 	maxGPUSize   = 8192
 	cpuFill      = 256 << 20 // bytes of a processor's memory that are filled, for its walk must not drive others out
-	lanesCPU     = 1 << 10
-	lanesGPU     = 1 << 16
-	stepsPerLane = 64
+	lanesCPU     = 1 << 11
+	lanesGPU     = 1 << 16 // with stepsPerLane about 10 ms in HBM and above 60 ms over PCIe: long enough to be told apart over a network
+	stepsPerLane = 1 << 10
 )
 
 // TaskFor is a task that costs a device about ProofTime. Memory is how many bytes of it are to be shown resident (0: no walk; a processor shows

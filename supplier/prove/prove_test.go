@@ -73,7 +73,7 @@ func (j *judge) AnswerProof(ctx context.Context, by string, id raylink.ProofID, 
 	if err := j.step(ctx, "answer", by, id); err != nil {
 		return wire.Proof{}, err
 	}
-	if err := challenge.Verify(j.Transcript, challenge.Plain{}); err != nil {
+	if err := challenge.Verify(j.Transcript, kernel.New(0)); err != nil {
 		return wire.Proof{State: "failed", Detail: err.Error()}, nil
 	}
 	return wire.Proof{ID: id, State: "passed"}, nil
@@ -99,7 +99,7 @@ func TestTheProcessorProvesItself(t *testing.T) {
 			if err != nil || proof.State != "passed" {
 				t.Fatalf("%+v, %v", proof, err)
 			}
-			if err := challenge.Verify(j.Transcript, kernel.New(0)); err != nil {
+			if err := challenge.Verify(j.Transcript, challenge.Plain{}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -197,6 +197,26 @@ func BenchmarkProver(b *testing.B) {
 		}
 	}
 	b.ReportMetric(2*float64(task.Work())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+}
+
+// BenchmarkVerifier judges a 103-GOP proof with 64 openings, without a walk and with one of 256 MiB.
+func BenchmarkVerifier(b *testing.B) {
+	flat := challenge.Task{Version: 1, Size: 2048, Tile: 128, Links: 6, Openings: 64}
+	walk := challenge.TaskFor(raylink.DeviceCPU, 1<<30, 1)
+	walk.Size, walk.Tile, walk.Links, walk.Openings = flat.Size, flat.Tile, flat.Links, flat.Openings
+	for name, task := range map[string]challenge.Task{"products": flat, "products+walk": walk} {
+		b.Run(name, func(b *testing.B) {
+			j := &judge{Transcript: challenge.Transcript{Task: task}}
+			if _, err := NewLoop(j, makers(), quiet()).prove(b.Context(), order(proofA)); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := challenge.Verify(j.Transcript, kernel.New(0)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkWalk is the filling of 256 MiB and the walk through it.

@@ -3,5 +3,5 @@ package main
 import "github.com/spf13/cobra"
 
 func (a *app) challenge() *cobra.Command {
-	return parent("challenge", "Proofs of compute: what was proven, and the transcripts", "", a.challengeList(), a.challengeShow(), a.challengeExport())
+	return parent("challenge", "Proofs of compute: what was proven, and the transcripts", "", a.challengeList(), a.challengeShow(), a.challengeExport(), a.challengeVerify())
 }
