@@ -22,6 +22,7 @@ type Device struct {
 	Memory   int64      `json:"memory,omitempty"`   // bytes of its own; 0 for a processor, whose memory is the machine's
 	Cores    int        `json:"cores,omitempty"`    // physical ones of a processor
 	Threads  int        `json:"threads,omitempty"`  // that the system schedules on
+	Cache    int64      `json:"cache,omitempty"`    // bytes of a processor's last level of cache, all of them together
 	Features []string   `json:"features,omitempty"` // instruction sets that matter: avx2, avx512f, avx512_vnni, asimddp, …
 	MIG      bool       `json:"mig,omitempty"`      // cut into slices
 	ECC      string     `json:"ecc,omitempty"`      // on, off, or empty where there is none

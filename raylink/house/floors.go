@@ -48,6 +48,7 @@ func Floors() []Row {
 		{"raylink/overlay", Floor1, []May{{"golang.org/x/crypto", "WireGuard's keys are Curve25519"}}},
 
 		{"raylink/challenge", Floor1, []May{{"raylink", words}}},
+		{"raylink/catalogue", Floor1, []May{{"raylink", words}}},
 		{"raylink/imagesign", Floor1, []May{{"sigs.k8s.io/json", "strict about doubled, unknown and miswritten fields"}}},
 
 		{"coordinator/state", Floor2, nil},
@@ -63,6 +64,7 @@ func Floors() []Row {
 		{"coordinator/consensus/pipenet", Floor3a, nil},
 		{"coordinator/authority", Floor3a, nil},
 		{"supplier/device", Floor3a, nil},
+		{"supplier/device/nvml", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},

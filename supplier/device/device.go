@@ -1,14 +1,18 @@
-// Package device says what this machine is: cores, memory, architecture and the processor's name.
+// Package device finds out what this machine is: its processor, its memory, its GPUs, the versions of what the sandbox rests on, and the tiers of
+// isolation that it has.
 //
-// GPUs are not looked for yet and never offered: a machine that has some rents out its processors alone.
+// Probe reads from Sources, so that tests feed it what other machines have said (testdata/README.md tells where each recording is from, and which
+// were never recorded). All parsing is pure. Whatever cannot be read is left empty and told in a Note: a probe never fails, and never takes longer
+// than its sources' limits allow.
 package device
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"runtime"
-	"strconv"
+	"slices"
 	"strings"
+
+	"raylink/raylink"
 )
 
 // Machine is what the host has, whatever part of it is offered.
@@ -16,69 +20,136 @@ type Machine struct {
 	Cores  int    // logical processors
 	Memory int64  // bytes
 	Arch   string // as Go names it: amd64, arm64
-	Model  string // of the processor, as the kernel names it
+	Model  string // of the processor, as the system names it
 }
 
-// Look reads the machine from /proc.
+// Look reads processor and memory alone, from this machine. The error says what could not be read.
 func Look() (Machine, error) {
-	cpu, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return Machine{}, fmt.Errorf("reading what the processors are: %w", err)
+	h := raylink.Host{}
+	s := System()
+	cpu, notes := processor(s, &h)
+	if len(notes) > 0 {
+		return Machine{}, fmt.Errorf("reading what this machine is: %s", notes[0])
 	}
-	memory, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return Machine{}, fmt.Errorf("reading how much memory there is: %w", err)
-	}
-	out := Machine{Arch: runtime.GOARCH}
-	out.Model, out.Cores = ParseCPUInfo(string(cpu))
-	if out.Cores == 0 {
-		out.Cores = runtime.NumCPU()
-	}
-	if out.Memory, err = ParseMemInfo(string(memory)); err != nil {
-		return Machine{}, err
-	}
-	return out, nil
+	return Machine{Cores: cpu.Threads, Memory: h.Memory, Arch: s.Arch, Model: cpu.Name}, nil
 }
 
-// ParseCPUInfo reads Linux's /proc/cpuinfo. On arm64 the kernel gives no name, and the implementer's and the part's numbers stand for it.
-func ParseCPUInfo(text string) (model string, cores int) {
-	var implementer, part string
-	for line := range strings.Lines(text) {
-		key, value, ok := strings.Cut(line, ":")
-		if !ok {
-			continue
-		}
-		value = strings.TrimSpace(value)
-		switch strings.TrimSpace(key) {
-		case "processor":
-			cores++
-		case "model name":
-			model = value
-		case "CPU implementer":
-			implementer = value
-		case "CPU part":
-			part = value
-		}
-	}
-	if model == "" && implementer != "" {
-		model = "ARM implementer " + implementer + " part " + part
-	}
-	return model, cores
+// Note is something that a probe could not read, and why.
+type Note struct {
+	What string
+	Why  string
 }
 
-// ParseMemInfo reads MemTotal from Linux's /proc/meminfo, in bytes.
-func ParseMemInfo(text string) (int64, error) {
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(line, "MemTotal:")
-		if !ok {
-			continue
-		}
-		number, ok := strings.CutSuffix(strings.TrimSpace(rest), " kB")
-		kib, err := strconv.ParseInt(number, 10, 64)
-		if !ok || err != nil || kib <= 0 || kib > 1<<50 {
-			return 0, fmt.Errorf("reading how much memory there is: %q is no size", strings.TrimSpace(rest))
-		}
-		return kib << 10, nil
+// String is the note in one line.
+func (n Note) String() string { return n.What + ": " + n.Why }
+
+// Probe says what the machine behind the sources is: the processor first among the devices, then the GPUs in the order of their bus.
+func Probe(ctx context.Context, s Sources) (raylink.Host, []Note) {
+	h := raylink.Host{Arch: s.Arch, Versions: map[string]string{}, Isolation: []raylink.Isolation{raylink.IsolationContainer}}
+	cpu, notes := processor(s, &h)
+	system(s, &h, cpu)
+	h.Devices = append(h.Devices, cpu.Device)
+	gpus, told := nvidia(ctx, s, &h)
+	notes = append(notes, told...)
+	h.Devices = append(h.Devices, gpus...)
+	h.Devices = append(h.Devices, amd(s)...)
+	name(h.Devices)
+	notes = append(notes, versions(ctx, s, &h)...)
+	return h, notes
+}
+
+// processor reads processor and memory, from sysctl where the system has it and from /proc otherwise.
+func processor(s Sources, h *raylink.Host) (Processor, []Note) {
+	if s.Sysctl != nil {
+		cpu, memory, err := ParseSysctl(s.Sysctl)
+		h.Memory = memory
+		return cpu, noted("processor and memory", err)
 	}
-	return 0, fmt.Errorf("reading how much memory there is: no MemTotal in /proc/meminfo")
+	var notes []Note
+	text, err := s.Read("/proc/cpuinfo")
+	notes = append(notes, noted("processor", err)...)
+	cpu := ParseCPUInfo(text)
+	if cpu.Threads == 0 {
+		cpu.Threads = s.Threads
+	}
+	cpu.Cores = cores(s, cpu)
+	cpu.Cache = caches(s, cpu.Threads)
+	text, err = s.Read("/proc/meminfo")
+	if err == nil {
+		h.Memory, err = ParseMemInfo(text)
+	}
+	return cpu, append(notes, noted("memory", err)...)
+}
+
+func noted(what string, err error) []Note {
+	if err == nil {
+		return nil
+	}
+	return []Note{{what, err.Error()}}
+}
+
+// system reads what the machine runs, and in what it runs.
+func system(s Sources, h *raylink.Host, cpu Processor) {
+	if s.Sysctl != nil {
+		h.OS = "macOS"
+		if v, ok := s.Sysctl("kern.osproductversion"); ok {
+			h.OS += " " + clip(v)
+		}
+		if v, ok := s.Sysctl("kern.osrelease"); ok {
+			h.Kernel = clip(v)
+		}
+		if v, ok := s.Sysctl("kern.hv_vmm_present"); ok && v == "1" {
+			h.Virtual = "apple"
+		}
+		h.Isolation = []raylink.Isolation{} // no container reaches macOS itself; its Docker runs in a Linux VM, which is probed as Linux
+	} else {
+		text, _ := s.Read("/etc/os-release")
+		h.OS = ParseOSRelease(text)
+		text, _ = s.Read("/proc/sys/kernel/osrelease")
+		h.Kernel = clip(text)
+		h.Virtual = virtual(s, cpu, h.Kernel)
+	}
+	if h.Kernel != "" {
+		h.Versions[raylink.VersionKernel] = h.Kernel
+	}
+	if s.Version != "" {
+		h.Versions[raylink.VersionAgent] = s.Version
+	}
+}
+
+// textLimit is how long anything may be that is read from the system and told on, in bytes. Longer things are cut.
+const textLimit = 200
+
+// clip makes one short line of printable signs of a text from outside.
+func clip(text string) string {
+	text = strings.ToValidUTF8(strings.TrimSpace(text), "?")
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > textLimit {
+		text = strings.ToValidUTF8(text[:textLimit], "")
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// features keeps the instruction sets that matter here, of a list of all, in the order of relevant.
+func features(all []string) []string {
+	var out []string
+	for _, f := range relevant() {
+		if slices.Contains(all, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// relevant are the instruction sets by which products and hashes get faster, in Linux's own names.
+func relevant() []string {
+	return []string{
+		"sse4_1", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "amx_int8", "sha_ni",
+		"asimd", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sha2",
+	}
 }

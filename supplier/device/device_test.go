@@ -1,46 +1,107 @@
 package device
 
 import (
-	"os"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"raylink/raylink"
+	"raylink/raylink/catalogue"
 )
 
+var rewrite = flag.Bool("rewrite", false, "write what Probe makes of each archive into it")
+
+var errBuild = errors.New("this build cannot read NVIDIA devices")
+
+// recorded are the sources of a machine in an archive. What the archive does not have, the machine does not have.
+func recorded(archive *txtar.Archive, arch string) Sources {
+	files := map[string]string{}
+	for _, f := range archive.Files {
+		files["/"+f.Name] = string(f.Data)
+	}
+	read := func(name string) (string, error) {
+		text, ok := files[name]
+		if !ok {
+			return "", fs.ErrNotExist
+		}
+		return text, nil
+	}
+	s := Sources{Read: read, Arch: arch, Threads: 1, Version: "v9", Missing: func(err error) bool { return errors.Is(err, errBuild) },
+		NVIDIA: func(context.Context) (string, []raylink.Device, error) { return "", nil, errBuild },
+		Glob: func(pattern string) []string {
+			var out []string
+			for name := range files {
+				for ; name != "/" && name != "."; name = path.Dir(name) { // folders match as well
+					if ok, _ := path.Match(pattern, name); ok && !slices.Contains(out, name) {
+						out = append(out, name)
+					}
+				}
+			}
+			slices.Sort(out)
+			return out
+		},
+		Run: func(_ context.Context, name string, _ ...string) (string, error) { return read("/run/" + name) },
+	}
+	if _, there := files["/docker/version"]; there {
+		s.Docker = func(_ context.Context, path string) (string, error) { return read("/docker" + path) }
+	}
+	if text, there := files["/sysctl"]; there {
+		s.Sysctl = func(name string) (string, bool) {
+			for line := range strings.Lines(text) {
+				if value, ok := strings.CutPrefix(line, name+": "); ok {
+					return strings.TrimSuffix(value, "\n"), true
+				}
+			}
+			return "", false
+		}
+	}
+	return s
+}
+
+// TestGolden probes every recorded machine, and holds what is found against the archive; nothing that a real machine says is implausible.
 func TestGolden(t *testing.T) {
-	for file, want := range map[string]Machine{
-		"epyc-2-cores": {Cores: 2, Model: "AMD EPYC", Memory: 24684084 << 10},
-		"arm64":        {Cores: 2, Model: "ARM implementer 0x41 part 0xd0c"},
-	} {
-		cpu, err := os.ReadFile("testdata/" + file + ".cpuinfo")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if model, cores := ParseCPUInfo(string(cpu)); model != want.Model || cores != want.Cores {
-			t.Errorf("%s reads as %d of %q, wanted %d of %q", file, cores, model, want.Cores, want.Model)
-		}
-		if want.Memory == 0 {
-			continue
-		}
-		memory, err := os.ReadFile("testdata/" + file + ".meminfo")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := ParseMemInfo(string(memory)); err != nil || got != want.Memory {
-			t.Errorf("%s has %d bytes (%v), wanted %d", file, got, err, want.Memory)
-		}
+	names, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(names) < 10 {
+		t.Fatalf("%d archives: %v", len(names), err)
 	}
-}
-
-func TestMemInfoRefusals(t *testing.T) {
-	for _, bad := range []string{"", "MemFree: 1 kB\n", "MemTotal: many kB\n", "MemTotal: 12\n", "MemTotal: -5 kB\n", "MemTotal: 9223372036854775807 kB\n"} {
-		if got, err := ParseMemInfo(bad); err == nil {
-			t.Errorf("%q reads as %d bytes", bad, got)
-		}
-	}
-}
-
-func TestLook(t *testing.T) {
-	m, err := Look()
-	if err != nil || m.Cores < 1 || m.Memory < 1<<20 || m.Arch == "" {
-		t.Errorf("this machine is %+v (%v)", m, err)
+	for _, name := range names {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := archive.Files[len(archive.Files)-1]
+			arch := "amd64"
+			if strings.Contains(name, "apple") || strings.Contains(name, "graviton") {
+				arch = "arm64"
+			}
+			host, notes := Probe(t.Context(), recorded(archive, arch))
+			for _, p := range catalogue.Check(host) {
+				t.Errorf("it is taken for a lie: %s", p)
+			}
+			got, err := json.MarshalIndent(struct {
+				Host  raylink.Host
+				Notes []Note
+			}{host, notes}, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, '\n')
+			if *rewrite {
+				writeWant(t, name, archive, got)
+			} else if want.Name != "want.json" || !bytes.Equal(want.Data, got) {
+				t.Errorf("it is\n%s\nand not\n%s", got, want.Data)
+			}
+		})
 	}
 }

@@ -1,0 +1,28 @@
+//go:build !(cgo && linux)
+
+package nvml
+
+import (
+	"context"
+
+	"raylink/raylink"
+)
+
+// Reader has no way to the driver in this build.
+type Reader struct{}
+
+// Open gives a reader that says so.
+func Open() *Reader { return &Reader{} }
+
+// Devices is ErrBuild.
+func (*Reader) Devices(context.Context) (driver string, devices []raylink.Device, err error) {
+	return "", nil, ErrBuild
+}
+
+// Look is ErrBuild.
+func (*Reader) Look(context.Context) (driver string, statuses []Status, err error) {
+	return "", nil, ErrBuild
+}
+
+// Watch is ErrBuild, at once.
+func (*Reader) Watch(context.Context, func([]Change)) error { return ErrBuild }

@@ -1,0 +1,18 @@
+//go:build !(cgo && linux)
+
+package nvml
+
+import (
+	"errors"
+	"testing"
+)
+
+// TestBuildSaysSo: whoever runs this build is told in words what it lacks.
+func TestBuildSaysSo(t *testing.T) {
+	r := Open()
+	_, _, err := r.Devices(t.Context())
+	_, _, err2 := r.Look(t.Context())
+	if !errors.Is(err, ErrBuild) || !errors.Is(err2, ErrBuild) || !errors.Is(r.Watch(t.Context(), nil), ErrBuild) || err.Error() != "this build cannot read NVIDIA devices (built without cgo)" {
+		t.Errorf("it says %v, %v", err, err2)
+	}
+}
