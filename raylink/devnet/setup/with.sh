@@ -33,7 +33,7 @@ dev)
 	bin/raylink dev --python "$venv/bin/python" "$@"
 	;;
 test)
-	prepare wireguard-tools iptables chromium hledger poppler-utils zbar-tools # the last three judge exports, invoices and QR codes
+	prepare wireguard-tools iptables chromium runsc hledger poppler-utils zbar-tools # the last three judge exports, invoices and QR codes
 	timed "vet" go vet -tags hashicorpmetrics ./...
 	say "== The fast tests"
 	go test -tags hashicorpmetrics ./...

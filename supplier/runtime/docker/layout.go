@@ -1,24 +1,35 @@
 package docker
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 
+	"raylink/raylink"
 	"raylink/supplier/runtime"
 )
+
+// RuntimeGVisor is the name under which an engine must know gVisor's runsc for leases of that tier. It must be registered with --network=host, which inside a
+// lease's own empty namespace means the overlay and nothing else.
+const RuntimeGVisor = "runsc"
 
 const (
 	cpuPeriod   = 100_000 // µs; a core is the whole period
 	cpuQuotaMin = 1_000   // µs; the engine refuses less
 	ticksInUnit = 10      // µs of quota in 1/10,000 of a core
 	memoryMin   = 6 << 20 // bytes; the engine refuses less
+	scratchMax  = 2 << 30 // bytes of each place of scratch
+
+	// gVisor's own threads count as the container's: with 2,000 it dies in the middle of a job.
+	pidsGVisor = 30_000
 )
 
 // layout is the sandbox: what the tenant's container may and may not.
-func layout(spec runtime.Spec) (*container.Config, *container.HostConfig) {
+func layout(spec runtime.Spec, profile string) (*container.Config, *container.HostConfig) {
 	entrypoint := spec.Entrypoint
 	if len(entrypoint) == 0 {
 		entrypoint = runtime.Entrypoint()
@@ -27,11 +38,14 @@ func layout(spec runtime.Spec) (*container.Config, *container.HostConfig) {
 	if pids == 0 {
 		pids = runtime.PidsLimit
 	}
+	if spec.Isolation == raylink.IsolationGVisor {
+		pids = max(pids, pidsGVisor)
+	}
 	user := strconv.Itoa(runtime.UserID)
 	config := &container.Config{
 		Hostname:    spec.Hostname,
 		User:        user + ":" + user,
-		Env:         pairs(spec.Env, "="),
+		Env:         environment(spec),
 		Image:       spec.Image,
 		Entrypoint:  entrypoint,
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
@@ -46,13 +60,23 @@ func layout(spec runtime.Spec) (*container.Config, *container.HostConfig) {
 		NetworkMode:   "none",
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the overlay comes back before Ray does: the agent's work
 		CapDrop:       []string{"ALL"},
-		SecurityOpt:   []string{"no-new-privileges"},
-		ShmSize:       spec.ShmBytes,
-		ExtraHosts:    pairs(spec.Hosts, ":"),
-		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "16m", "max-file": "2"}},
+		SecurityOpt:   []string{"no-new-privileges", "seccomp=" + profile},
+		IpcMode:       "private",
+
+		ReadonlyRootfs: true, // what is written goes to memory that the lease pays for, or to its own directory
+		Tmpfs:          scratch(spec.Memory),
+		ShmSize:        spec.ShmBytes,
+		ExtraHosts:     pairs(spec.Hosts, ":"),
+		LogConfig:      container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "16m", "max-file": "2"}},
 		// No limit of open files: the engine's own stands. An engine without CAP_SYS_RESOURCE would start nothing with a higher one, and the
 		// start script asks for what Ray wants within it.
-		Resources: container.Resources{PidsLimit: &pids},
+		Resources: container.Resources{PidsLimit: &pids, Ulimits: []*container.Ulimit{{Name: "core"}}}, // a dump would be written outside the sandbox
+	}
+	if spec.Isolation == raylink.IsolationGVisor {
+		host.Runtime = RuntimeGVisor
+	}
+	if len(spec.GPUs) > 0 {
+		host.DeviceRequests = []container.DeviceRequest{{Driver: "nvidia", DeviceIDs: spec.GPUs, Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
 	}
 	if spec.Memory > 0 {
 		host.Memory = max(spec.Memory, memoryMin)
@@ -64,6 +88,31 @@ func layout(spec runtime.Spec) (*container.Config, *container.HostConfig) {
 		host.CPUQuota = max(spec.CPU*ticksInUnit, cpuQuotaMin)
 	}
 	return config, host
+}
+
+// environment is what the container's first process finds. Variables of the image that steer what runs outside the sandbox, or whose devices are seen, are
+// overruled: the NVIDIA toolkit's hook has inherited LD_PRELOAD from an image before (CVE-2025-23266), and takes the devices from a variable.
+func environment(spec runtime.Spec) []string {
+	env := map[string]string{"LD_PRELOAD": "", "LD_AUDIT": "", "NVIDIA_VISIBLE_DEVICES": "void", "NVIDIA_DISABLE_REQUIRE": "", "NVIDIA_MIG_CONFIG_DEVICES": "", "NVIDIA_MIG_MONITOR_DEVICES": ""}
+	if len(spec.GPUs) > 0 {
+		env["NVIDIA_VISIBLE_DEVICES"] = strings.Join(spec.GPUs, ",")
+	}
+	maps.Copy(env, spec.Env)
+	return pairs(env, "=")
+}
+
+// scratch are the places beside the lease's own directory where a tenant may write: in memory that counts as the lease's, and gone with the container.
+// Programs may run from there, as people install some into their home.
+func scratch(memory int64) map[string]string {
+	size := int64(scratchMax)
+	if memory > 0 {
+		size = min(size, memory/4)
+	}
+	options := fmt.Sprintf("rw,nosuid,nodev,exec,size=%d", size)
+	return map[string]string{
+		"/tmp": options + ",mode=1777", "/var/tmp": options + ",mode=1777", "/run": options + ",mode=0755",
+		"/home/ray": fmt.Sprintf("%s,mode=0755,uid=%d,gid=%d", options, runtime.UserID, runtime.UserID),
+	}
 }
 
 func pairs(m map[string]string, separator string) []string {
