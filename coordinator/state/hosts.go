@@ -58,7 +58,7 @@ func checkDevices(devices []raylink.Device) error {
 			return raylink.Errorf(raylink.CodeInvalid, "a device's id is missing, or there twice")
 		case !word(d.ID) || !word(d.Vendor) || !word(d.Name) || !word(d.Model) || !word(d.ECC) || !word(d.Bus) || len(d.Fault) > maxFaultWords || !printable(d.Fault):
 			return raylink.Errorf(raylink.CodeInvalid, "what a device says of itself has at most %d bytes each, its fault %d, of printable characters", maxDeviceWord, maxFaultWords)
-		case d.Memory < 0 || d.Memory > maxGPUMemory || d.Cores < 0 || d.Cores > maxThreads || d.Threads < 0 || d.Threads > maxThreads:
+		case d.Memory < 0 || d.Memory > maxGPUMemory || d.Cache < 0 || d.Cache > maxGPUMemory || d.Cores < 0 || d.Cores > maxThreads || d.Threads < 0 || d.Threads > maxThreads:
 			return raylink.Errorf(raylink.CodeInvalid, "a device has at most %d threads and 4 TiB of memory", maxThreads)
 		case len(d.Features) > maxFeatures || slices.ContainsFunc(d.Features, func(f string) bool { return f == "" || !word(f) }):
 			return raylink.Errorf(raylink.CodeInvalid, "a device has at most %d features", maxFeatures)
