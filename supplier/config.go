@@ -45,9 +45,6 @@ const (
 	PlanesContainer = "container"
 )
 
-// LabelEmulated is on a machine whose architecture is emulated, so that nobody takes it for what it is not. Its owner cannot take it off.
-const LabelEmulated = "raylink.io/emulated"
-
 // Cores is a number of cores in 1/10,000. Its text is decimal: "2", "0.5".
 type Cores int64
 
@@ -164,12 +161,12 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	}
 	if c.Emulate != "" && c.Emulate != has.Arch {
 		offer.Arch = c.Emulate
-		offer.Labels = map[string]string{LabelEmulated: "true"}
+		offer.Labels = map[string]string{raylink.LabelEmulated: "true"}
 	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
-		if key == LabelEmulated {
-			return offer, invalid("--label %s is not the owner's to give", LabelEmulated)
+		if key == raylink.LabelEmulated {
+			return offer, invalid("--label %s is not the owner's to give", raylink.LabelEmulated)
 		}
 		if !ok || key == "" {
 			return offer, invalid("--label %q is not key=value", label)

@@ -165,14 +165,14 @@ func TestWhatTheOwnerSaysOfImages(t *testing.T) {
 func TestAnEmulatedMachineSaysSo(t *testing.T) {
 	has := device.Machine{Arch: "amd64", Cores: 2, Memory: 8 << 30}
 	offer, err := (&Config{Emulate: "arm64", Labels: []string{"zone=mill"}}).offer(has)
-	if err != nil || offer.Arch != "arm64" || offer.Labels[LabelEmulated] != "true" || offer.Labels["zone"] != "mill" {
+	if err != nil || offer.Arch != "arm64" || offer.Labels[raylink.LabelEmulated] != "true" || offer.Labels["zone"] != "mill" {
 		t.Errorf("an emulated machine offers %+v (%v)", offer, err)
 	}
 	offer, err = (&Config{Emulate: "amd64"}).offer(has)
-	if err != nil || offer.Arch != "amd64" || offer.Labels[LabelEmulated] != "" {
+	if err != nil || offer.Arch != "amd64" || offer.Labels[raylink.LabelEmulated] != "" {
 		t.Errorf("a machine that emulates itself offers %+v (%v)", offer, err)
 	}
-	if _, err := (&Config{Labels: []string{LabelEmulated + "=false"}}).offer(has); err == nil {
+	if _, err := (&Config{Labels: []string{raylink.LabelEmulated + "=false"}}).offer(has); err == nil {
 		t.Error("an owner may say that his machine is not emulated")
 	}
 }

@@ -31,7 +31,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, _, err := manifest.Image(spec.Image, "amd64")
+	image, _, err := manifest.Image(spec.Image, cmp.Or(spec.Head.Require[raylink.LabelArch], "amd64"))
 	if err != nil {
 		return nil, err
 	}
