@@ -6,7 +6,9 @@ import (
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/imagesign"
 	"raylink/raylink/manifest"
+	"raylink/raylink/wire"
 )
 
 // imageFor is what a cluster's node runs on a machine of this architecture. A cluster whose image is no longer in the catalogue keeps what was quoted.
@@ -25,6 +27,18 @@ func stocks(has []string, asked, quoted, arch string) bool {
 		run = quoted
 	}
 	return slices.ContainsFunc(has, func(ref string) bool { name, _, _ := strings.Cut(ref, "@"); return name == run })
+}
+
+// pin has an order name the digest that its image is pinned to, with the signature over it.
+func pin(s *state.State, o *wire.LeaseOrder) {
+	p := s.Images[o.Image]
+	if p == nil {
+		return
+	}
+	o.Image = imagesign.Pin(o.Image, p.Digest)
+	if p.Signed() {
+		o.Signature = &wire.ImageSignature{Payload: p.Payload, Signature: p.Signature}
+	}
 }
 
 // foreign says why a machine's architecture is not for a node: there is no build of the image, or it is only emulated and nobody asked for it. Emulated
