@@ -271,7 +271,7 @@ func (a *Agent) dispatch(ctx context.Context, now time.Time) {
 	have := map[raylink.LeaseID]converge.Have{}
 	for id, l := range a.leases {
 		if l.job == nil {
-			have[id] = l.have(now, a.images.Present(l.order.Image))
+			have[id] = l.have(now, a.imageReady(l))
 		}
 	}
 	steps := map[raylink.LeaseID][]converge.Kind{}

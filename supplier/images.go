@@ -58,6 +58,11 @@ func (a *Agent) trust() func(wire.LeaseOrder) error {
 	return func(order wire.LeaseOrder) error { return policy.Check(order.Image, order.Signature, network) }
 }
 
+// imageReady says whether a lease's image is here and may run. One that may not counts as absent: so the failure is of the image's stage.
+func (a *Agent) imageReady(l *lease) bool {
+	return a.images.Present(l.order.Image) && a.trust()(l.order) == nil
+}
+
 // imageID is what the container is made from. It is asked for anew at every start: between the look and the start a tag may have come to name
 // another image, but an id names one for ever.
 func (a *Agent) imageID(ctx context.Context, ref string) (string, error) {

@@ -95,7 +95,7 @@ func TestWhatIsNotWellSignedNeverRuns(t *testing.T) {
 			w.orderSigned(c.signature, c.key)
 			w.until(words+": a failure", 30*time.Second, func() bool { return w.coordinator.lease(head).Failure != nil })
 			f := w.coordinator.lease(head).Failure
-			if f.Hint == "" || !strings.Contains(f.Reason, "image "+imageRef) {
+			if f.Stage != string(raylink.PhaseImage) || f.Hint == "" || !strings.Contains(f.Reason, "image "+imageRef) {
 				t.Errorf("%s: it is told as %+v", words, f)
 			}
 			if _, started := w.host.Count(); started != 0 {

@@ -323,7 +323,7 @@ func (a *Agent) saveTally(l *lease) {
 func (a *Agent) describe(l *lease) wire.LeaseReport {
 	now := time.Now()
 	r := wire.LeaseReport{
-		Lease: l.id, Stage: converge.Stage(l.order, l.have(now, a.images.Present(l.order.Image))), Blocked: l.blocked,
+		Lease: l.id, Stage: converge.Stage(l.order, l.have(now, a.imageReady(l))), Blocked: l.blocked,
 		Restarts: l.instance.Restarts, Failure: l.trouble.failure, Minutes: slices.Clone(l.tally.Records[:min(len(l.tally.Records), recordsMax)]),
 	}
 	r.Progress = a.images.Progress(l.order.Image)

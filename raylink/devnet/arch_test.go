@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/raylink/manifest"
 )
 
 // TestMixedArchitectures has an arm64 worker join an amd64 head in one cluster and run a task that says so. The arm64 machine's agent runs here and
@@ -36,6 +37,10 @@ func TestMixedArchitectures(t *testing.T) {
 	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_MIXED", "../../examples/mixed")}
 	if err := s.signIn(ctx); err != nil {
 		t.Fatal(err)
+	}
+	// Both agents want signatures. Without one nothing runs; TestUnsignedImagesAreRefused shows that.
+	if out, err := s.raylink(ctx, "admin", "image", "list"); err != nil || strings.Count(out, "key ") != 2 {
+		t.Fatalf("the images are not pinned: %v\n%s", err, out)
 	}
 	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", filepath.Join(s.Job, "cluster.yaml"), "--yes"); err != nil {
 		t.Fatal(err)
@@ -73,5 +78,39 @@ func TestMixedArchitectures(t *testing.T) {
 		if !strings.Contains(j.String(), want) {
 			t.Errorf("the job does not say %q:\n%s", want, j)
 		}
+	}
+}
+
+// TestUnsignedImagesAreRefused: a machine that wants signatures runs nothing once the network's admin has taken the signed pin away, and the tenant
+// is told why, at the stage of the image.
+func TestUnsignedImagesAreRefused(t *testing.T) {
+	if os.Getenv("RAYLINK_REAL") == "" {
+		t.Skip("needs root, Docker, the worker image: `make test` sets RAYLINK_REAL=1 and brings them")
+	}
+	ctx := t.Context()
+	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 1, Cores: 4,
+		Memory: "10Gi", Out: os.Stdout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &Story{Network: n}
+	if err := s.signIn(ctx); err != nil {
+		t.Fatal(err)
+	}
+	image, _, err := manifest.Image("rayproject/ray:2.60.0-py311", runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.raylink(ctx, "admin", "image", "unpin", image); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", "../../examples/first-job/cluster.yaml", "--yes")
+	if err == nil || !strings.Contains(out, "failed at stage image") || !strings.Contains(out, "is not signed") {
+		t.Errorf("it ends with %v:\n%s", err, out)
 	}
 }

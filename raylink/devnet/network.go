@@ -60,6 +60,8 @@ type Network struct {
 	caSum      string
 	contained  []string   // agents' containers
 	chain      *ChainFile // nil: there is none
+	signed     int        // images
+	imageKey   string     // file of the public key that they are signed with
 }
 
 // person is an account with an access token in a file.
@@ -80,7 +82,7 @@ func Start(ctx context.Context, cfg Config) (*Network, error) {
 	if err := n.cfg.check(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{n.startChain, n.startCoordinators, n.startGateways, n.openAccounts, n.openMoney, n.startSuppliers} {
+	for _, step := range []func(context.Context) error{n.startChain, n.startCoordinators, n.startGateways, n.openAccounts, n.openMoney, n.signImages, n.startSuppliers} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 		}

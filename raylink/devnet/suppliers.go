@@ -31,6 +31,7 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 		if arch := n.cfg.Emulated[i]; arch != "" {
 			args = append(args, "--emulate-arch", arch)
 		}
+		args = append(args, n.wantSigned(i)...)
 		if n.cfg.Scripted {
 			args = append(args, "--runtime", "scripted")
 		}
