@@ -78,8 +78,9 @@ func untagged(name string) string {
 	return name
 }
 
-// Fetch looks, and lets the engine pull what is missing. A pull that breaks off is taken up again until several attempts in a
-// row have brought no more than the ones before. What the engine keeps of a broken one is its own affair; layers that it says it has count as brought.
+// Fetch looks, and lets the engine pull what is missing. Within a pull the engine itself goes on with a layer where a line was cut
+// (five times). A pull that it gives up is asked for anew, until several in a row have brought no more than the ones before; Docker 20.10 keeps
+// nothing of one that it gave up, whole layers included.
 func (i images) Fetch(ctx context.Context, ref string, tell func(done, total int64)) (string, error) {
 	id, err := i.Look(ctx, ref)
 	if err == nil || raylink.AsError(err).Code != raylink.CodeNotFound {
@@ -201,8 +202,10 @@ func (l *layers) take(line pullLine) (done, total int64) {
 	switch line.Status {
 	case "Downloading":
 		if line.Detail.Current >= 0 && line.Detail.Total > 0 && (known || len(l.of) < layersMax) {
-			total = min(line.Detail.Total, layerMax)
-			l.of[line.Layer] = [2]int64{min(line.Detail.Current, total), total}
+			// An engine that takes a layer up again counts only what is left of it: Docker 20.10 does.
+			left := min(line.Detail.Total, layerMax)
+			whole := max(left, at[1])
+			l.of[line.Layer] = [2]int64{whole - left + min(line.Detail.Current, left), whole}
 		}
 	case "Verifying Checksum", "Download complete", "Pull complete", "Already exists": // unpacking counts anew, in bytes of its own: it is not looked at
 		if known {
