@@ -2,6 +2,7 @@ package supplier
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
@@ -48,6 +49,8 @@ type Parts struct {
 	Runtime     runtime.Runtime
 	Planes      runtime.Planes
 	Address     func() (netip.Addr, error) // under which the other machines reach this one's UDP ports
+	Trust       image.Policy               // what is wanted of images before they run
+	Known       []string                   // references of images that the network may order; reported when they are here
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and
@@ -71,14 +74,18 @@ type Agent struct {
 	assigned chan wire.Assignment
 	changed  chan struct{}
 
+	network []*ecdsa.PublicKey // the image keys that the assignment in force names
+
 	mu     sync.Mutex
 	report wire.AgentReport
+	stock  []string // the network's images that are here
+	wanted []string // the images that orders name now
 }
 
 // New makes an agent; Run runs it.
 func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
-		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
+		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
 	}
 }
@@ -106,6 +113,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	owned.Go(func() { a.reportLoop(ctx) })
 	owned.Go(func() { a.proofs.run(ctx) })
+	owned.Go(func() { a.stockLoop(ctx) })
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -136,6 +144,7 @@ func (a *Agent) recall(ctx context.Context) error {
 	if err != nil {
 		a.log.Warn("the last assignment cannot be read; waiting for a coordinator", "error", err)
 	}
+	a.network = image.ParseKeys(last.ImageKeys)
 	a.obey(last.Leases)
 	left, err := a.files.list()
 	if err != nil {
@@ -174,6 +183,7 @@ func (a *Agent) lease(id raylink.LeaseID) *lease {
 // take puts a fresh assignment in force.
 func (a *Agent) take(assignment wire.Assignment) {
 	a.orders.Received = true
+	a.network = image.ParseKeys(assignment.ImageKeys)
 	a.obey(assignment.Leases)
 	a.proofs.take(assignment.Proofs)
 	if err := a.files.saveAssignment(assignment); err != nil {
@@ -264,7 +274,7 @@ func (a *Agent) dispatch(ctx context.Context, now time.Time) {
 	have := map[raylink.LeaseID]converge.Have{}
 	for id, l := range a.leases {
 		if l.job == nil {
-			have[id] = l.have(now, a.images.Present(l.order.Image))
+			have[id] = l.have(now, a.imageReady(l))
 		}
 	}
 	steps := map[raylink.LeaseID][]converge.Kind{}
@@ -355,7 +365,9 @@ func (a *Agent) publish() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && a.report.Offer != nil {
+	a.wanted = a.orderedImages()
+	report.Images = a.stock
+	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && slices.Equal(a.report.Images, report.Images) && a.report.Offer != nil {
 		return
 	}
 	a.report = report

@@ -29,6 +29,9 @@ type Config struct {
 	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; GPUs are not offered yet"`
 	Runtime    string   `flag:"runtime" default:"docker" help:"docker; or scripted, which only pretends to run anything, for trying out coordinators"`
 	DataPlanes string   `flag:"data-planes" default:"auto" help:"process: beside the agent; container: where the agent is a container itself; auto finds out"`
+	ImageKey   string   `flag:"image-key" help:"file with public keys in PEM, such as cosign.pub: only images that they signed count as signed; by default the network's own keys"`
+	SignedOnly bool     `flag:"require-signed-images" help:"run only images that are signed and ordered by their digest"`
+	Emulate    string   `flag:"emulate-arch" help:"offer this architecture instead of the machine's own; for tests, where the kernel runs foreign binaries through an emulator"`
 	Address    string   `flag:"address" help:"IP address under which other machines reach this one; by default the one it speaks to the coordinators from"`
 }
 
@@ -122,6 +125,9 @@ func (c *Config) check() error {
 		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
 			WithHint("run it with sudo, or as the container that README.md shows")
 	}
+	if c.Emulate != "" && c.Emulate != "amd64" && c.Emulate != "arm64" {
+		return invalid("--emulate-arch %q is not known", c.Emulate).WithHint("amd64 and arm64 are")
+	}
 	if c.Address != "" {
 		if _, err := netip.ParseAddr(c.Address); err != nil {
 			return invalid("--address %q is no IP address", c.Address)
@@ -153,8 +159,15 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	if offer.Resources.Memory == 0 {
 		offer.Resources.Memory = has.Memory / 10 * 9
 	}
+	if c.Emulate != "" && c.Emulate != has.Arch {
+		offer.Arch = c.Emulate
+		offer.Labels = map[string]string{raylink.LabelEmulated: "true"}
+	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
+		if key == raylink.LabelEmulated {
+			return offer, invalid("--label %s is not the owner's to give", raylink.LabelEmulated)
+		}
 		if !ok || key == "" {
 			return offer, invalid("--label %q is not key=value", label)
 		}

@@ -63,6 +63,10 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 		return err
 	}
 	defer coordinators.Close()
+	trust, err := config.trust()
+	if err != nil {
+		return err
+	}
 	run, planes, shut, err := hands(ctx, &config, store, machine, log)
 	if err != nil {
 		return err
@@ -81,6 +85,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	fresh.Go(func() { me.KeepFresh(ctx, coordinators, log) })
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
+		Trust: trust, Known: networkImages(offer.Arch),
 	}, log).Run(ctx)
 }
 

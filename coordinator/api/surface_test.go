@@ -132,6 +132,8 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"POST /v1/withdrawals":         {{"", wire.WithdrawalRequest{Amount: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Wallet: nobody}, users(402, 402, 403, 402)}},
 		"GET /v1/payouts":              {{"", nil, users(200, 200, 200, 200)}},
 		"POST /v1/payouts/:id/:action": {{"/v1/payouts/po-none/cancel", wire.PayoutAction{}, users(404, 404, 404, 404)}},
+		"GET /v1/images":               {{"", nil, users(200, 200, 200, 200)}},
+		"PUT /v1/images":               {{"", wire.ImagePin{Image: "raylink/worker:1", Digest: "sha256:87ef60f558bad79beea6425a3b28989f01dd417164150ab3baab98dcbf04def8"}, users(403, 403, 403, 200)}, {"", wire.ImagePin{Image: "raylink/none:1"}, users(403, 403, 403, 404)}},
 		"GET /v1/price":                {{"", nil, users(200, 200, 200, 200)}},
 		"POST /v1/price":               {{"", wire.PriceRequest{Sample: price.Sample{Source: "x", Price: 1}}, users(403, 403, 403, 400)}},
 		"PUT /v1/price/policy":         {{"", price.Default(), users(403, 403, 403, 200)}},
