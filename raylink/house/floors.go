@@ -53,6 +53,7 @@ func Floors() []Row {
 		{"coordinator/state", Floor2, nil},
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
 		{"supplier/converge", Floor2, nil},
+		{"supplier/hours", Floor2, nil},
 
 		{"raylink/client", Floor3a, nil},
 		{"raylink/overlay/wireguard", Floor3a, nil},
