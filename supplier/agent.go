@@ -48,6 +48,7 @@ type Parts struct {
 	Runtime     runtime.Runtime
 	Planes      runtime.Planes
 	Address     func() (netip.Addr, error) // under which the other machines reach this one's UDP ports
+	Host        *raylink.Host              // what this machine is; nil where that is not known
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and
@@ -64,14 +65,16 @@ type Agent struct {
 	leases map[raylink.LeaseID]*lease
 	blind  bool // the runtime did not answer at the last look
 	seen   bool // it has answered once
+	self        // what is known of the machine and its owner
 
 	jobs     sync.WaitGroup
 	outcomes chan outcome
 	assigned chan wire.Assignment
 	changed  chan struct{}
 
-	mu     sync.Mutex
-	report wire.AgentReport
+	mu      sync.Mutex
+	report  wire.AgentReport
+	contact contact
 }
 
 // New makes an agent; Run runs it.
@@ -172,6 +175,7 @@ func (a *Agent) lease(id raylink.LeaseID) *lease {
 // take puts a fresh assignment in force.
 func (a *Agent) take(assignment wire.Assignment) {
 	a.orders.Received = true
+	a.learn(assignment)
 	a.obey(assignment.Leases)
 	if err := a.files.saveAssignment(assignment); err != nil {
 		a.log.Warn("the assignment is in force but not kept", "error", err)
@@ -211,6 +215,8 @@ func (a *Agent) pass(ctx context.Context) {
 	}
 	if ctx.Err() == nil && !(a.blind && a.seen) { // what is not seen is no news: the last report is sent on
 		a.publish()
+	} else if ctx.Err() == nil {
+		a.publishBlind()
 	}
 }
 
@@ -324,6 +330,7 @@ func (a *Agent) reportLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		a.heard(err)
 		if (err != nil) != unheard {
 			if unheard = err != nil; unheard {
 				a.log.Warn("no coordinator takes the report; leases run on and minutes are kept", "error", err)
@@ -350,9 +357,12 @@ func (a *Agent) publish() {
 			report.Leases = append(report.Leases, a.describe(l))
 		}
 	}
+	now := time.Now()
+	owner, will := a.own(&report, now)
+	a.show(now, report, owner, will)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && a.report.Offer != nil {
+	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && sameSelf(a.report, report) {
 		return
 	}
 	a.report = report

@@ -81,6 +81,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	fresh.Go(func() { me.KeepFresh(ctx, coordinators, log) })
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
+		Host: hostOf(has),
 	}, log).Run(ctx)
 }
 
