@@ -80,6 +80,7 @@ func Floors() []Row {
 		{"coordinator/reconcile", Floor3b, nil},
 		{"supplier/dataplane", Floor3b, nil},
 		{"supplier/image", Floor3b, nil},
+		{"supplier/doctor", Floor3b, nil},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},
