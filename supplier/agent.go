@@ -120,6 +120,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		a.pass(ctx)
+		if a.owner.Ends != nil {
+			a.log.Info("the agent ends: its owner uninstalls it")
+			return nil
+		}
 	}
 }
 

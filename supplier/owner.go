@@ -34,6 +34,7 @@ type Owner struct {
 	Leaves  *time.Time  `json:"leaves,omitempty"`   // of a drain with notice: when the owner takes the machine back
 	CPUHour *money.Rate `json:"cpu_hour,omitempty"` // instead of the agent's setting
 	GPUHour *money.Rate `json:"gpu_hour,omitempty"`
+	Ends    *time.Time  `json:"ends,omitempty"` // the agent is to end itself: it is being uninstalled
 }
 
 // ReadOwner reads the owner's settings below a data directory; none is the zero Owner.
