@@ -59,7 +59,7 @@ func startFake() (*fake, error) {
 		Offer: raylink.Offer{Arch: "amd64", CPUHour: 120_000, Resources: raylink.Resources{CPU: 40_000, Memory: 8 << 30}, Labels: map[string]string{"zone": "a"}},
 		Used:  raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
 	f.coordinator = httptest.NewUnstartedServer(f.api())
-	f.coordinator.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{chain}}
+	f.coordinator.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{chain}, ClientAuth: tls.RequestClientCert}
 	f.coordinator.StartTLS()
 	f.second = httptest.NewUnstartedServer(f.api())
 	f.second.TLS = f.coordinator.TLS.Clone()
@@ -115,15 +115,16 @@ func (f *fake) api() http.Handler {
 		"POST /v1/accounts/{id}/grants": f.postGrant, "GET /v1/journal": nil, "GET /v1/clusters/{id}/bill/export": nil,
 	}
 	maps.Copy(routes, f.moneyRoutes())
+	maps.Copy(routes, f.machineRoutes())
 	for pattern, h := range routes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			if r.URL.Path != "/v1/status" && r.Header.Get("Authorization") != "Bearer "+fakeToken {
+			if r.URL.Path != "/v1/status" && !isMachine(r) && r.Header.Get("Authorization") != "Bearer "+fakeToken {
 				answer(w, nil, raylink.Errorf(raylink.CodeUnauthenticated, "the access token is not known, or was revoked").WithHint("`raylink login` with a new one"))
 				return
 			}
-			if r.Method != http.MethodGet && r.Header.Get("Idempotency-Key") == "" {
+			if r.Method != http.MethodGet && r.URL.Path != "/v1/agent/report" && r.Header.Get("Idempotency-Key") == "" {
 				answer(w, nil, raylink.Errorf(raylink.CodeInvalid, "a write without an Idempotency-Key"))
 				return
 			}
