@@ -256,12 +256,14 @@ func farewell(ctx context.Context, me *client.Identity, machine raylink.MachineI
 		report.Leases = append(report.Leases, wire.LeaseReport{Lease: order.Lease, Stage: raylink.StageGone, Failure: &raylink.Failure{
 			Stage: rayStage(order), Machine: machine, Reason: "the machine's owner has taken it back", Hint: "create the cluster again; it is placed elsewhere"}})
 	}
-	errReport := group.Report(ctx, report)
-	errDrain := group.OnMachine(ctx, machine, "drain", wire.MachineAction{Reason: "uninstalled by its owner"})
-	if err := errors.Join(errReport, errDrain); err != nil {
+	err = group.Report(ctx, report)
+	if err == nil { // a group that takes no report takes no drain either
+		err = group.OnMachine(ctx, machine, "drain", wire.MachineAction{Reason: "uninstalled by its owner"})
+	}
+	if err != nil {
 		log.Warn("the group was not told everything", "error", err)
 	}
-	return errReport == nil && errDrain == nil
+	return err == nil
 }
 
 // erase removes the agent's files, the identity last, and then every directory that is empty. It names what stays.
