@@ -51,6 +51,7 @@ type Parts struct {
 	Address     func() (netip.Addr, error) // under which the other machines reach this one's UDP ports
 	Trust       image.Policy               // what is wanted of images before they run
 	Known       []string                   // references of images that the network may order; reported when they are here
+	Host        *raylink.Host              // what this machine is; nil where that is not known
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and
@@ -68,6 +69,7 @@ type Agent struct {
 	leases map[raylink.LeaseID]*lease
 	blind  bool // the runtime did not answer at the last look
 	seen   bool // it has answered once
+	self        // what is known of the machine and its owner
 
 	jobs     sync.WaitGroup
 	outcomes chan outcome
@@ -76,10 +78,11 @@ type Agent struct {
 
 	network []*ecdsa.PublicKey // the image keys that the assignment in force names
 
-	mu     sync.Mutex
-	report wire.AgentReport
-	stock  []string // the network's images that are here
-	wanted []string // the images that orders name now
+	mu      sync.Mutex
+	report  wire.AgentReport
+	stock   []string // the network's images that are here
+	wanted  []string // the images that orders name now
+	contact contact
 }
 
 // New makes an agent; Run runs it.
@@ -127,6 +130,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		a.pass(ctx)
+		if a.owner.Ends != nil {
+			a.log.Info("the agent ends: its owner uninstalls it")
+			return nil
+		}
 	}
 }
 
@@ -184,6 +191,7 @@ func (a *Agent) lease(id raylink.LeaseID) *lease {
 func (a *Agent) take(assignment wire.Assignment) {
 	a.orders.Received = true
 	a.network = image.ParseKeys(assignment.ImageKeys)
+	a.learn(assignment)
 	a.obey(assignment.Leases)
 	a.proofs.take(assignment.Proofs)
 	if err := a.files.saveAssignment(assignment); err != nil {
@@ -224,6 +232,8 @@ func (a *Agent) pass(ctx context.Context) {
 	}
 	if ctx.Err() == nil && !(a.blind && a.seen) { // what is not seen is no news: the last report is sent on
 		a.publish()
+	} else if ctx.Err() == nil {
+		a.publishBlind()
 	}
 }
 
@@ -337,6 +347,7 @@ func (a *Agent) reportLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		a.heard(err)
 		if (err != nil) != unheard {
 			if unheard = err != nil; unheard {
 				a.log.Warn("no coordinator takes the report; leases run on and minutes are kept", "error", err)
@@ -363,11 +374,14 @@ func (a *Agent) publish() {
 			report.Leases = append(report.Leases, a.describe(l))
 		}
 	}
+	now := time.Now()
+	owner, will := a.own(&report, now)
+	a.show(now, report, owner, will)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.wanted = a.orderedImages()
 	report.Images = a.stock
-	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && slices.Equal(a.report.Images, report.Images) && a.report.Offer != nil {
+	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && sameSelf(a.report, report) {
 		return
 	}
 	a.report = report

@@ -112,6 +112,18 @@ func (p *Price) UnmarshalText(text []byte) error {
 func (p Price) MarshalText() ([]byte, error) { return money.Rate(p).MarshalText() }
 
 func (c *Config) check() error {
+	if err := c.checkSettings(); err != nil {
+		return err
+	}
+	if c.Runtime == RuntimeDocker && os.Geteuid() != 0 {
+		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
+			WithHint("run it with sudo, or as the container that README.md shows")
+	}
+	return nil
+}
+
+// checkSettings looks at the settings alone, whoever runs this.
+func (c *Config) checkSettings() error {
 	if c.Data == "" || !strings.HasPrefix(c.Data, "/") || strings.ContainsAny(c.Data, ":\n") {
 		return invalid("--data %q is no absolute path without a colon", c.Data)
 	}
@@ -120,10 +132,6 @@ func (c *Config) check() error {
 	}
 	if c.DataPlanes != PlanesAuto && c.DataPlanes != PlanesProcess && c.DataPlanes != PlanesContainer {
 		return invalid("--data-planes %q is not known", c.DataPlanes).WithHint("%s, %s and %s are", PlanesAuto, PlanesProcess, PlanesContainer)
-	}
-	if c.Runtime == RuntimeDocker && os.Geteuid() != 0 {
-		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
-			WithHint("run it with sudo, or as the container that README.md shows")
 	}
 	if c.Emulate != "" && c.Emulate != "amd64" && c.Emulate != "arm64" {
 		return invalid("--emulate-arch %q is not known", c.Emulate).WithHint("amd64 and arm64 are")

@@ -54,6 +54,7 @@ func Floors() []Row {
 		{"coordinator/state", Floor2, nil},
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
 		{"supplier/converge", Floor2, nil},
+		{"supplier/hours", Floor2, nil},
 
 		{"raylink/challenge/kernel", Floor3a, nil},
 		{"raylink/client", Floor3a, nil},
@@ -83,6 +84,7 @@ func Floors() []Row {
 		{"supplier/dataplane", Floor3b, nil},
 		{"supplier/image", Floor3b, nil},
 		{"supplier/prove", Floor3b, nil},
+		{"supplier/doctor", Floor3b, nil},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},

@@ -132,7 +132,7 @@ func TestABrokenPullIsTakenUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &engine{names: map[string]string{}, digests: []string{"registry.example/worker@" + sum}, pulls: [][]string{
 			{down("a", 50, 100), down("b", 10, 300), `{"error":"unexpected EOF"}`},
-			{down("a", 70, 100), `{"error":"connection reset"}`}, // more than before
+			{down("a", 70, 100), `{"error":"connection reset"}`},                   // more than before
 			{down("a", 0, 100), down("a", 10, 40), `{"error":"connection reset"}`}, // as much: the engine went on where it was, and counted the rest
 			{said("a", "Already exists"), down("b", 200, 300), said("b", "Download complete"), said("b", "Pull complete"), "!"},
 		}}
