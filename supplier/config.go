@@ -27,7 +27,7 @@ type Config struct {
 	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by"`
 	CPUHour    Price    `flag:"price-cpu-hour" default:"0.02" help:"asking price of one core for an hour, in USD"`
 	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; GPUs are not offered yet"`
-	Runtime    string   `flag:"runtime" default:"docker" help:"docker; or scripted, which only pretends to run anything, for trying out coordinators"`
+	Runtime    string   `flag:"runtime" default:"docker" help:"docker; process, for machines without Docker; or scripted, which only pretends to run anything, for trying out coordinators"`
 	DataPlanes string   `flag:"data-planes" default:"auto" help:"process: beside the agent; container: where the agent is a container itself; auto finds out"`
 	ImageKey   string   `flag:"image-key" help:"file with public keys in PEM, such as cosign.pub: only images that they signed count as signed; by default the network's own keys"`
 	SignedOnly bool     `flag:"require-signed-images" help:"run only images that are signed and ordered by their digest"`
@@ -38,6 +38,7 @@ type Config struct {
 // The values of Config.Runtime and Config.DataPlanes.
 const (
 	RuntimeDocker   = "docker"
+	RuntimeProcess  = "process"
 	RuntimeScripted = "scripted"
 
 	PlanesAuto      = "auto"
@@ -115,7 +116,7 @@ func (c *Config) check() error {
 	if err := c.checkSettings(); err != nil {
 		return err
 	}
-	if c.Runtime == RuntimeDocker && os.Geteuid() != 0 {
+	if c.Runtime != RuntimeScripted && os.Geteuid() != 0 {
 		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
 			WithHint("run it with sudo, or as the container that README.md shows")
 	}
@@ -127,8 +128,8 @@ func (c *Config) checkSettings() error {
 	if c.Data == "" || !strings.HasPrefix(c.Data, "/") || strings.ContainsAny(c.Data, ":\n") {
 		return invalid("--data %q is no absolute path without a colon", c.Data)
 	}
-	if c.Runtime != RuntimeDocker && c.Runtime != RuntimeScripted {
-		return invalid("--runtime %q is not known", c.Runtime).WithHint("%s and %s are", RuntimeDocker, RuntimeScripted)
+	if c.Runtime != RuntimeDocker && c.Runtime != RuntimeProcess && c.Runtime != RuntimeScripted {
+		return invalid("--runtime %q is not known", c.Runtime).WithHint("%s, %s and %s are", RuntimeDocker, RuntimeProcess, RuntimeScripted)
 	}
 	if c.DataPlanes != PlanesAuto && c.DataPlanes != PlanesProcess && c.DataPlanes != PlanesContainer {
 		return invalid("--data-planes %q is not known", c.DataPlanes).WithHint("%s, %s and %s are", PlanesAuto, PlanesProcess, PlanesContainer)

@@ -71,7 +71,7 @@ func TestRealUninstall(t *testing.T) {
 	t.Cleanup(func() { // whatever went wrong above
 		w.stop()
 		if _, err := os.Stat(w.dir); err == nil {
-			if err := removeAll(context.Background(), files{root: w.dir}, w.docker, w.planes, log); err != nil {
+			if err := removeAll(context.Background(), files{root: w.dir}, w.run, w.planes, log); err != nil {
 				t.Error(err)
 			}
 		}

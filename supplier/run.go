@@ -151,6 +151,9 @@ func hands(ctx context.Context, config *Config, store files, machine raylink.Mac
 		host := scripted.NewHost().AnyImage()
 		return host.For(machine), host.Planes(machine), func() {}, nil
 	}
+	if config.Runtime == RuntimeProcess {
+		return withoutEngine(config, store, machine, log)
+	}
 	engine, err := docker.Open(ctx, machine)
 	if err != nil {
 		return nil, nil, nil, err

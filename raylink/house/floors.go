@@ -68,6 +68,7 @@ func Floors() []Row {
 		{"supplier/device/nvml", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
+		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
