@@ -42,7 +42,7 @@ func hostSnapshot(t *testing.T, dirs ...string) map[string]string {
 	for _, dir := range dirs {
 		var names []string
 		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-			if err == nil {
+			if err == nil && path != dir { // an empty directory of sockets may come and go
 				names = append(names, path+" "+e.Type().String())
 			}
 			return err

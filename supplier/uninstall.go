@@ -78,6 +78,7 @@ func Uninstall(ctx context.Context, config Config, force bool, log *slog.Logger)
 			return gone, err
 		}
 	}
+	dataplane.RemoveDirs()
 	if me != nil {
 		gone.Told = farewell(ctx, me, gone.Machine, orders, log)
 		if !gone.Told {
