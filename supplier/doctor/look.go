@@ -228,7 +228,7 @@ func disk(what, name string) Disk {
 		if err != nil {
 			d.Err = err.Error()
 		}
-		d.Free = int64(fs.Bavail) * fs.Bsize
+		d.Free = int64(fs.Bavail) * int64(fs.Bsize)
 		return d
 	}
 }

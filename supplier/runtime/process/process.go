@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package process runs leases on machines without a container engine: each in namespaces of its own, on an unpacked image that it can
 // only read, under user 1000 without any capability, with limits on everything.
 //
