@@ -124,6 +124,7 @@ func (a *Agent) startContainer(ctx context.Context, out *outcome) error {
 	spec := runtime.Spec{
 		Lease: out.id, Machine: a.parts.Machine, Cluster: order.Cluster, Hostname: hostname(order.Node), Image: id,
 		Dir: a.files.node(out.id), CPU: order.Limits.CPU, Memory: order.Limits.Memory, ShmBytes: ray.ShmBytes(order.Limits.Memory),
+		Isolation: order.Isolation, GPUs: order.Devices,
 	}
 	if order.Mesh.Address.IsValid() && spec.Hostname != "" {
 		spec.Hosts = map[string]string{spec.Hostname: order.Mesh.Address.Addr().String()} // without a network nobody else writes it there

@@ -33,7 +33,7 @@ snapshot() {
 	if have ip; then ip -o link && ip rule && ip route show table all; fi
 	if have iptables-save; then iptables-save | sed -e '/^#/d' -e 's/\[[0-9]*:[0-9]*\]//'; fi
 	if have nft; then nft list ruleset; fi
-	find /run/raylink /run/wireguard /var/lib/raylink "$data" 2>/dev/null | sort || true
+	find /run/raylink /run/wireguard /var/lib/raylink "$data" -mindepth 1 2>/dev/null | sort || true
 }
 
 # until_says waits until a command's output has a text in it.

@@ -33,7 +33,7 @@ func TestGVisor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for tier, want := range map[string]string{"vm": "no machine offers the isolation", "chroot": "raylink.io/isolation"} {
+	for tier, want := range map[string]string{"vm": "no machine offers virtual machines yet", "chroot": "is no tier of isolation"} {
 		if out, err := s.raylink(ctx, "engineer", "quote", "-f", isolated(t, text, tier)); err == nil || !strings.Contains(out, want) {
 			t.Errorf("%s: %v\n%s", tier, err, out)
 		}
