@@ -79,6 +79,10 @@ pids+=($agent)
 until_says heard_at cat "$data/view.json"
 show supplier status --data "$data"
 
+say "It has shown what it computes: from now on it is placed"
+until_says 'state  *ready' "$RAYLINK" supplier status --data "$data"
+show supplier status --data "$data"
+
 say "Looked over again"
 show supplier doctor --data "$data" --all || echo "(exit code $?)"
 
