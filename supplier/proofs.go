@@ -7,11 +7,12 @@ import (
 	"raylink/raylink"
 	"raylink/raylink/wire"
 	"raylink/supplier/prove"
+	"raylink/supplier/prove/cuda"
 )
 
 // makers are who can prove what in this machine. A kind of device that is to be proven has its line here.
 func makers() prove.Makers {
-	return prove.Makers{raylink.DeviceCPU: prove.CPU}
+	return prove.Makers{raylink.DeviceCPU: prove.CPU, raylink.DeviceGPU: cuda.GPU}
 }
 
 // proofs is the agent's part in proofs of compute: it hands the assignments' orders to the loop. Without coordinators that speak of proofs it does nothing.

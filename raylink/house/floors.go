@@ -85,6 +85,7 @@ func Floors() []Row {
 		{"supplier/dataplane", Floor3b, nil},
 		{"supplier/image", Floor3b, nil},
 		{"supplier/prove", Floor3b, nil},
+		{"supplier/prove/cuda", Floor3b, []May{{"supplier/prove", "is one of its provers"}}},
 		{"supplier/doctor", Floor3b, nil},
 
 		{"coordinator", Floor4, nil},

@@ -36,7 +36,7 @@ test)
 	prepare gcc libc6-dev wireguard-tools iptables chromium runsc hledger poppler-utils zbar-tools # the last three judge exports, invoices and QR codes
 	timed "vet" go vet -tags hashicorpmetrics ./...
 	timed "built for linux and darwin, without cgo" make -s cross
-	timed "NVIDIA's library in its mocks, with cgo" env CGO_ENABLED=1 CGO_CFLAGS="-O2 -Wno-deprecated-declarations" go test ./supplier/device/...
+	timed "NVIDIA's libraries in their mocks, with cgo" env CGO_ENABLED=1 CGO_CFLAGS="-O2 -Wno-deprecated-declarations" go test ./supplier/device/... ./supplier/prove/cuda
 	# An arm64 worker joins an amd64 head: its image, through an emulator. The first time takes about four minutes.
 	if [ "$(go env GOHOSTARCH)" = amd64 ]; then
 		"$setup/build.sh" bin/linux-arm64/raylink arm64
