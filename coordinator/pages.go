@@ -24,7 +24,7 @@ func (n *Node) pages(r *gin.Engine, s *api.Server) {
 		n.log.Error("deriving the dashboard's key; it is left out", "err", err)
 		return
 	}
-	d, err := dashboard.New(dashboard.Source{Who: s.Who, Status: s.Status, Machines: s.Machines, Clusters: s.Clusters, Cluster: s.Cluster, Bill: s.Bill,
+	d, err := dashboard.New(dashboard.Source{Who: s.Who, Status: s.Status, Machines: s.Machines, Clusters: s.Clusters, Cluster: s.Cluster, Fetching: s.Fetching, Bill: s.Bill,
 		Balance: s.Balance, Accounts: s.Accounts, Earnings: s.Earnings, Treasury: func() wire.Treasury { return s.Treasury(context.Background()) }, Price: s.Price,
 		Till: till(s)}, key, n.log)
 	if err != nil {

@@ -74,6 +74,7 @@ const (
 	LabelArch        = "raylink.io/arch"         // amd64, arm64
 	LabelMachine     = "raylink.io/machine"      // one machine's id
 	LabelAccelerator = "ray.io/accelerator-type" // Raylink's catalogue name of the device
+	LabelEmulated    = "raylink.io/emulated"     // "true" on a machine that only emulates its architecture: such are for tests
 )
 
 // Lacks is the first label of want (in the order of keys) that the machine does not have as asked; "" if it has all.

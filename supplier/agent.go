@@ -2,6 +2,7 @@ package supplier
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
@@ -48,6 +49,9 @@ type Parts struct {
 	Runtime     runtime.Runtime
 	Planes      runtime.Planes
 	Address     func() (netip.Addr, error) // under which the other machines reach this one's UDP ports
+	Trust       image.Policy               // what is wanted of images before they run
+	Known       []string                   // references of images that the network may order; reported when they are here
+	Host        *raylink.Host              // what this machine is; nil where that is not known
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and
@@ -65,20 +69,26 @@ type Agent struct {
 	leases map[raylink.LeaseID]*lease
 	blind  bool // the runtime did not answer at the last look
 	seen   bool // it has answered once
+	self        // what is known of the machine and its owner
 
 	jobs     sync.WaitGroup
 	outcomes chan outcome
 	assigned chan wire.Assignment
 	changed  chan struct{}
 
-	mu     sync.Mutex
-	report wire.AgentReport
+	network []*ecdsa.PublicKey // the image keys that the assignment in force names
+
+	mu      sync.Mutex
+	report  wire.AgentReport
+	stock   []string // the network's images that are here
+	wanted  []string // the images that orders name now
+	contact contact
 }
 
 // New makes an agent; Run runs it.
 func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
-		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
+		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
 	}
 }
@@ -106,6 +116,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	owned.Go(func() { a.reportLoop(ctx) })
 	owned.Go(func() { a.proofs.run(ctx) })
+	owned.Go(func() { a.stockLoop(ctx) })
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -119,6 +130,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		a.pass(ctx)
+		if a.owner.Ends != nil {
+			a.log.Info("the agent ends: its owner uninstalls it")
+			return nil
+		}
 	}
 }
 
@@ -136,6 +151,7 @@ func (a *Agent) recall(ctx context.Context) error {
 	if err != nil {
 		a.log.Warn("the last assignment cannot be read; waiting for a coordinator", "error", err)
 	}
+	a.network = image.ParseKeys(last.ImageKeys)
 	a.obey(last.Leases)
 	left, err := a.files.list()
 	if err != nil {
@@ -174,6 +190,8 @@ func (a *Agent) lease(id raylink.LeaseID) *lease {
 // take puts a fresh assignment in force.
 func (a *Agent) take(assignment wire.Assignment) {
 	a.orders.Received = true
+	a.network = image.ParseKeys(assignment.ImageKeys)
+	a.learn(assignment)
 	a.obey(assignment.Leases)
 	a.proofs.take(assignment.Proofs)
 	if err := a.files.saveAssignment(assignment); err != nil {
@@ -214,6 +232,8 @@ func (a *Agent) pass(ctx context.Context) {
 	}
 	if ctx.Err() == nil && !(a.blind && a.seen) { // what is not seen is no news: the last report is sent on
 		a.publish()
+	} else if ctx.Err() == nil {
+		a.publishBlind()
 	}
 }
 
@@ -264,7 +284,7 @@ func (a *Agent) dispatch(ctx context.Context, now time.Time) {
 	have := map[raylink.LeaseID]converge.Have{}
 	for id, l := range a.leases {
 		if l.job == nil {
-			have[id] = l.have(now, a.images.Present(l.order.Image))
+			have[id] = l.have(now, a.imageReady(l))
 		}
 	}
 	steps := map[raylink.LeaseID][]converge.Kind{}
@@ -327,6 +347,7 @@ func (a *Agent) reportLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		a.heard(err)
 		if (err != nil) != unheard {
 			if unheard = err != nil; unheard {
 				a.log.Warn("no coordinator takes the report; leases run on and minutes are kept", "error", err)
@@ -353,9 +374,14 @@ func (a *Agent) publish() {
 			report.Leases = append(report.Leases, a.describe(l))
 		}
 	}
+	now := time.Now()
+	owner, will := a.own(&report, now)
+	a.show(now, report, owner, will)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && a.report.Offer != nil {
+	a.wanted = a.orderedImages()
+	report.Images = a.stock
+	if slices.EqualFunc(a.report.Leases, report.Leases, sameReport) && sameSelf(a.report, report) {
 		return
 	}
 	a.report = report

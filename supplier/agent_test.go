@@ -22,6 +22,7 @@ import (
 	"raylink/raylink/overlay"
 	"raylink/raylink/ray"
 	"raylink/raylink/wire"
+	"raylink/supplier/image"
 	"raylink/supplier/runtime/scripted"
 )
 
@@ -39,6 +40,7 @@ type coordinator struct {
 	current  wire.Assignment
 	fresh    chan struct{}
 	report   wire.AgentReport
+	keys     []string // that the network signs images with
 	heard    int
 	down     bool
 }
@@ -49,7 +51,7 @@ func (c *coordinator) order(orders ...wire.LeaseOrder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.revision++
-	c.current = wire.Assignment{Revision: fmt.Sprint(c.revision), Leases: orders}
+	c.current = wire.Assignment{Revision: fmt.Sprint(c.revision), Leases: orders, ImageKeys: c.keys}
 	close(c.fresh)
 	c.fresh = make(chan struct{})
 }
@@ -109,6 +111,8 @@ type world struct {
 	key         ed25519.PrivateKey
 	host        *scripted.Host
 	coordinator *coordinator
+	trust       image.Policy
+	known       []string
 	stop        func()
 }
 
@@ -128,7 +132,7 @@ func (w *world) start() {
 	agent := New(Parts{
 		Machine: machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator,
 		Offer:   raylink.Offer{Arch: "amd64", Resources: raylink.Resources{CPU: 2 * raylink.Unit, Memory: 4 << 30}},
-		Runtime: w.host.For(machine), Planes: w.host.Planes(machine),
+		Runtime: w.host.For(machine), Planes: w.host.Planes(machine), Trust: w.trust, Known: w.known,
 		Address: func() (netip.Addr, error) { return netip.MustParseAddr("192.0.2.7"), nil },
 	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	done := make(chan error, 1)

@@ -27,14 +27,18 @@ type Config struct {
 	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by"`
 	CPUHour    Price    `flag:"price-cpu-hour" default:"0.02" help:"asking price of one core for an hour, in USD"`
 	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; GPUs are not offered yet"`
-	Runtime    string   `flag:"runtime" default:"docker" help:"docker; or scripted, which only pretends to run anything, for trying out coordinators"`
+	Runtime    string   `flag:"runtime" default:"docker" help:"docker; process, for machines without Docker; or scripted, which only pretends to run anything, for trying out coordinators"`
 	DataPlanes string   `flag:"data-planes" default:"auto" help:"process: beside the agent; container: where the agent is a container itself; auto finds out"`
+	ImageKey   string   `flag:"image-key" help:"file with public keys in PEM, such as cosign.pub: only images that they signed count as signed; by default the network's own keys"`
+	SignedOnly bool     `flag:"require-signed-images" help:"run only images that are signed and ordered by their digest"`
+	Emulate    string   `flag:"emulate-arch" help:"offer this architecture instead of the machine's own; for tests, where the kernel runs foreign binaries through an emulator"`
 	Address    string   `flag:"address" help:"IP address under which other machines reach this one; by default the one it speaks to the coordinators from"`
 }
 
 // The values of Config.Runtime and Config.DataPlanes.
 const (
 	RuntimeDocker   = "docker"
+	RuntimeProcess  = "process"
 	RuntimeScripted = "scripted"
 
 	PlanesAuto      = "auto"
@@ -109,18 +113,29 @@ func (p *Price) UnmarshalText(text []byte) error {
 func (p Price) MarshalText() ([]byte, error) { return money.Rate(p).MarshalText() }
 
 func (c *Config) check() error {
+	if err := c.checkSettings(); err != nil {
+		return err
+	}
+	if c.Runtime != RuntimeScripted && os.Geteuid() != 0 {
+		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
+			WithHint("run it with sudo, or as the container that README.md shows")
+	}
+	return nil
+}
+
+// checkSettings looks at the settings alone, whoever runs this.
+func (c *Config) checkSettings() error {
 	if c.Data == "" || !strings.HasPrefix(c.Data, "/") || strings.ContainsAny(c.Data, ":\n") {
 		return invalid("--data %q is no absolute path without a colon", c.Data)
 	}
-	if c.Runtime != RuntimeDocker && c.Runtime != RuntimeScripted {
-		return invalid("--runtime %q is not known", c.Runtime).WithHint("%s and %s are", RuntimeDocker, RuntimeScripted)
+	if c.Runtime != RuntimeDocker && c.Runtime != RuntimeProcess && c.Runtime != RuntimeScripted {
+		return invalid("--runtime %q is not known", c.Runtime).WithHint("%s, %s and %s are", RuntimeDocker, RuntimeProcess, RuntimeScripted)
 	}
 	if c.DataPlanes != PlanesAuto && c.DataPlanes != PlanesProcess && c.DataPlanes != PlanesContainer {
 		return invalid("--data-planes %q is not known", c.DataPlanes).WithHint("%s, %s and %s are", PlanesAuto, PlanesProcess, PlanesContainer)
 	}
-	if c.Runtime == RuntimeDocker && os.Geteuid() != 0 {
-		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
-			WithHint("run it with sudo, or as the container that README.md shows")
+	if c.Emulate != "" && c.Emulate != "amd64" && c.Emulate != "arm64" {
+		return invalid("--emulate-arch %q is not known", c.Emulate).WithHint("amd64 and arm64 are")
 	}
 	if c.Address != "" {
 		if _, err := netip.ParseAddr(c.Address); err != nil {
@@ -153,8 +168,15 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	if offer.Resources.Memory == 0 {
 		offer.Resources.Memory = has.Memory / 10 * 9
 	}
+	if c.Emulate != "" && c.Emulate != has.Arch {
+		offer.Arch = c.Emulate
+		offer.Labels = map[string]string{raylink.LabelEmulated: "true"}
+	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
+		if key == raylink.LabelEmulated {
+			return offer, invalid("--label %s is not the owner's to give", raylink.LabelEmulated)
+		}
 		if !ok || key == "" {
 			return offer, invalid("--label %q is not key=value", label)
 		}

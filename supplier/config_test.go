@@ -232,7 +232,7 @@ func TestAListThatFailsIsNoAbsence(t *testing.T) {
 }
 
 func TestScriptedHostsHaveAnyImage(t *testing.T) {
-	if err := scripted.NewHost().AnyImage().For(machine).Image(t.Context(), "whatever"); err != nil {
+	if _, err := scripted.NewHost().AnyImage().For(machine).Images().Look(t.Context(), "whatever"); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,8 @@ type files struct{ root string }
 const (
 	fileLimit = 8 << 20 // bytes of any file that the agent reads back
 	goFile    = "go"
+	lockTries = 5
+	lockPause = 20 * time.Millisecond
 )
 
 func (f files) lease(id raylink.LeaseID) string { return filepath.Join(f.root, "leases", string(id)) }
@@ -60,7 +63,15 @@ func (f files) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking the agent's directory: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for range lockTries { // somebody may be looking whether an agent runs
+		if err == nil {
+			break
+		}
+		time.Sleep(lockPause)
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		file.Close()
 		return nil, raylink.Errorf(raylink.CodeConflict, "another agent works in %s", f.root).WithHint("end it, or give this one another --data")
 	}

@@ -36,6 +36,7 @@ type work struct {
 	plane runtime.Plane
 	key   overlay.PrivateKey
 	port  uint16
+	trust func(wire.LeaseOrder) error // says why the order's image must not run
 }
 
 // outcome is what a job has to say that the next look does not show by itself.
@@ -55,7 +56,7 @@ func (a *Agent) begin(ctx context.Context, l *lease, kinds []converge.Kind) {
 	agent := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	l.job = &job{kinds: kinds, cancel: cancel}
-	w := work{id: l.id, order: l.order, kinds: kinds, pid: l.instance.Pid, plane: l.plane, key: l.key, port: l.port}
+	w := work{id: l.id, order: l.order, kinds: kinds, pid: l.instance.Pid, plane: l.plane, key: l.key, port: l.port, trust: a.trust()}
 	a.log.Debug("begins", "lease", l.id, "steps", kinds)
 	a.jobs.Go(func() {
 		defer cancel()
@@ -78,6 +79,9 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 	order := out.order
 	switch kind {
 	case converge.FetchImage:
+		if err := out.trust(order); err != nil {
+			return err
+		}
 		return a.images.Ensure(ctx, order.Image)
 	case converge.Prepare:
 		return a.files.prepare(order)
@@ -110,9 +114,17 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 
 func (a *Agent) startContainer(ctx context.Context, out *outcome) error {
 	order := out.order
+	if err := out.trust(order); err != nil { // again: an image that was here already was not fetched
+		return err
+	}
+	id, err := a.imageID(ctx, order.Image)
+	if err != nil {
+		return err
+	}
 	spec := runtime.Spec{
-		Lease: out.id, Machine: a.parts.Machine, Cluster: order.Cluster, Hostname: hostname(order.Node), Image: order.Image,
+		Lease: out.id, Machine: a.parts.Machine, Cluster: order.Cluster, Hostname: hostname(order.Node), Image: id,
 		Dir: a.files.node(out.id), CPU: order.Limits.CPU, Memory: order.Limits.Memory, ShmBytes: ray.ShmBytes(order.Limits.Memory),
+		Isolation: order.Isolation, GPUs: order.Devices,
 	}
 	if order.Mesh.Address.IsValid() && spec.Hostname != "" {
 		spec.Hosts = map[string]string{spec.Hostname: order.Mesh.Address.Addr().String()} // without a network nobody else writes it there

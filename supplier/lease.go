@@ -228,7 +228,7 @@ func (l *lease) fail(step converge.Kind, err error, now time.Time) {
 	l.trouble.until = now.Add(pauseAfter(l.trouble.tries))
 	limit := triesMax
 	told := raylink.AsError(err)
-	if told.Code == raylink.CodeNotFound || told.Code == raylink.CodeInvalid || told.Code == raylink.CodeUnsupported {
+	if told.Code == raylink.CodeNotFound || told.Code == raylink.CodeInvalid || told.Code == raylink.CodeUnsupported || told.Code == raylink.CodeForbidden {
 		limit = triesPermanent
 	}
 	if l.trouble.tries < limit || l.order.Want == raylink.WantEnd || !l.named {
@@ -323,9 +323,10 @@ func (a *Agent) saveTally(l *lease) {
 func (a *Agent) describe(l *lease) wire.LeaseReport {
 	now := time.Now()
 	r := wire.LeaseReport{
-		Lease: l.id, Stage: converge.Stage(l.order, l.have(now, a.images.Present(l.order.Image))), Blocked: l.blocked,
+		Lease: l.id, Stage: converge.Stage(l.order, l.have(now, a.imageReady(l))), Blocked: l.blocked,
 		Restarts: l.instance.Restarts, Failure: l.trouble.failure, Minutes: slices.Clone(l.tally.Records[:min(len(l.tally.Records), recordsMax)]),
 	}
+	r.Progress = a.images.Progress(l.order.Image)
 	if l.key.IsZero() || l.port == 0 {
 		return r
 	}

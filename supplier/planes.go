@@ -102,7 +102,7 @@ func (p *processPlanes) Stop(ctx context.Context, lease raylink.LeaseID) error {
 		return p.tidy(lease)
 	}
 	p.log.Warn("a data plane does not end when told to; killing it", "lease", lease)
-	if err := unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := kill(process); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("killing the data plane of %s: %w", lease, err)
 	}
 	if !ended(process, killWithin) {
@@ -130,15 +130,7 @@ func listener(ctx context.Context, socket string) (int, error) {
 	var process int
 	var inner error
 	err = raw.Control(func(fd uintptr) {
-		var who *unix.Ucred
-		if who, inner = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); inner != nil {
-			return
-		}
-		if who.Pid <= 1 || int(who.Pid) == os.Getpid() {
-			inner = fmt.Errorf("process %d is no data plane (does the agent's container have --pid=host?)", who.Pid)
-			return
-		}
-		process, inner = unix.PidfdOpen(int(who.Pid), 0)
+		process, inner = peer(int(fd))
 	})
 	if err := errors.Join(err, inner); err != nil {
 		if errors.Is(err, unix.ESRCH) {

@@ -21,13 +21,22 @@ import (
 	"raylink/raylink/overlay"
 	"raylink/raylink/wire"
 	"raylink/supplier/dataplane"
+	"raylink/supplier/runtime"
 	"raylink/supplier/runtime/docker"
+	"raylink/supplier/runtime/process"
 )
 
 const realImage = "raylink/worker:2.60.0-py311"
 
-// TestMain lets this test binary be the data plane, as the raylink binary is in earnest.
+// TestMain lets this test binary be the data plane, and what a lease without Docker is made of, as the raylink binary is in earnest.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == process.Verb {
+		code, err := process.Stage(context.Background(), os.Args[2], os.Args[3])
+		if err != nil {
+			slog.Error("a stage ended", "stage", os.Args[2], "error", err)
+		}
+		os.Exit(code)
+	}
 	if len(os.Args) == 4 && os.Args[1] == "dataplane" {
 		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 		config, err := dataplane.ReadConfig(os.Args[3])
@@ -56,10 +65,11 @@ type realWorld struct {
 	key         ed25519.PrivateKey
 	machine     raylink.MachineID
 	coordinator *coordinator
-	docker      *docker.Runtime
+	run         runtime.Runtime
 	planes      *processPlanes
 	address     netip.Addr // that the agent is to give out
 	start, stop func()
+	kill        func(raylink.LeaseID) // ends a lease's first process, behind the agent's back
 }
 
 // needReal skips a test where there is nothing real to test with.
@@ -74,11 +84,12 @@ func newMachine(t *testing.T, seed byte) *realWorld {
 	w := &realWorld{t: t, dir: t.TempDir(), coordinator: newCoordinator(), key: testKey(seed)}
 	w.address = netip.MustParseAddr("127.0.0.1")
 	w.machine = identity.MachineID(w.key.Public().(ed25519.PublicKey))
-	var err error
-	if w.docker, err = docker.Open(t.Context(), w.machine); err != nil {
+	engine, err := docker.Open(t.Context(), w.machine)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.docker.Close() })
+	t.Cleanup(func() { engine.Close() })
+	w.run, w.kill = engine, func(lease raylink.LeaseID) { shell(t, "docker kill "+docker.Name(lease)) }
 	w.planes = &processPlanes{files: files{root: w.dir}, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	return w
 }
@@ -88,12 +99,15 @@ func testKey(seed byte) ed25519.PrivateKey {
 }
 
 // newRealWorld is a machine whose agent is this very process.
-func newRealWorld(t *testing.T, seed byte) *realWorld {
-	w := newMachine(t, seed)
+func newRealWorld(t *testing.T, seed byte) *realWorld { return newMachine(t, seed).here() }
+
+// here begins the agent in this very process.
+func (w *realWorld) here() *realWorld {
+	t := w.t
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	t.Cleanup(func() {
 		w.stop()
-		if err := removeAll(context.Background(), files{root: w.dir}, w.docker, w.planes, log); err != nil {
+		if err := removeAll(context.Background(), files{root: w.dir}, w.run, w.planes, log); err != nil {
 			t.Error(err)
 		}
 	})
@@ -105,7 +119,7 @@ func newRealWorld(t *testing.T, seed byte) *realWorld {
 func (w *realWorld) startHere(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	agent := New(Parts{
-		Machine: w.machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator, Runtime: w.docker, Planes: w.planes,
+		Machine: w.machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator, Runtime: w.run, Planes: w.planes,
 		Address: func() (netip.Addr, error) { return w.address, nil },
 	}, log)
 	done := make(chan error, 1)
@@ -200,7 +214,7 @@ func (w *realWorld) beatsAgain(limit time.Duration, why string) time.Duration {
 }
 
 func (w *realWorld) pid(lease raylink.LeaseID) int {
-	all, err := w.docker.List(w.t.Context())
+	all, err := w.run.List(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -245,7 +259,7 @@ func (w *realWorld) live() {
 	w.stage(raylink.StageGone)
 	w.coordinator.order()
 	w.within(5*time.Second, "nothing is left", func() bool {
-		left, err := w.docker.List(t.Context())
+		left, err := w.run.List(t.Context())
 		dirs, errDirs := files{root: w.dir}.list()
 		_, errSocket := os.Stat(w.planes.socket(head) + ".lock")
 		return err == nil && errDirs == nil && len(left) == 0 && len(dirs) == 0 && os.IsNotExist(errSocket)
@@ -305,9 +319,7 @@ func (w *realWorld) planeFrozen(t *testing.T) {
 
 func (w *realWorld) headKilled(t *testing.T) {
 	plane, container, other := w.planeStatus(head), w.pid(head), w.pid(worker)
-	if out, err := exec.CommandContext(t.Context(), "docker", "kill", docker.Name(head)).CombinedOutput(); err != nil {
-		t.Fatalf("docker kill: %v: %s", err, out)
-	}
+	w.kill(head)
 	w.within(15*time.Second, "the head runs again", func() bool {
 		r := w.coordinator.lease(head)
 		return r.Stage == raylink.StageRunning && r.Restarts == 1

@@ -63,6 +63,10 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 		return err
 	}
 	defer coordinators.Close()
+	trust, err := config.trust()
+	if err != nil {
+		return err
+	}
 	run, planes, shut, err := hands(ctx, &config, store, machine, log)
 	if err != nil {
 		return err
@@ -81,6 +85,8 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	fresh.Go(func() { me.KeepFresh(ctx, coordinators, log) })
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
+		Trust: trust, Known: networkImages(offer.Arch),
+		Host: hostOf(ctx, offer, log),
 	}, log).Run(ctx)
 }
 
@@ -144,6 +150,9 @@ func hands(ctx context.Context, config *Config, store files, machine raylink.Mac
 		log.Warn("the runtime is scripted: leases are only pretended, and nothing survives this process")
 		host := scripted.NewHost().AnyImage()
 		return host.For(machine), host.Planes(machine), func() {}, nil
+	}
+	if config.Runtime == RuntimeProcess {
+		return withoutEngine(config, store, machine, log)
 	}
 	engine, err := docker.Open(ctx, machine)
 	if err != nil {

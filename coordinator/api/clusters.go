@@ -31,7 +31,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, _, err := manifest.Image(spec.Image, "amd64")
+	image, _, err := manifest.Image(spec.Image, cmp.Or(spec.Head.Require[raylink.LabelArch], "amd64"))
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,11 @@ func (s *Server) getCluster(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.Cluster(who.account, who.role, c.Param("id"))
+	cl, err := s.Cluster(who.account, who.role, c.Param("id"))
+	if err != nil {
+		return nil, err
+	}
+	return s.Fetching(c.Request.Context(), cl), nil
 }
 
 // Cluster finds one by id, or by name: the living one of that name, else the last. An admin's own come before other people's, of which a

@@ -99,6 +99,7 @@ func (l *Leader) Register(handle func(method string, answer consensus.Handler)) 
 	})
 	handle(MethodPlace, l.place)
 	handle(MethodSeen, l.seen)
+	handle(MethodFetching, l.fetching)
 }
 
 func (l *Leader) place(_ context.Context, body []byte) ([]byte, error) {

@@ -99,7 +99,7 @@ func (s *Server) machine(c *gin.Context, who caller) (wire.Machine, error) {
 }
 
 func (s *Server) postMachineAction(c *gin.Context) (any, error) {
-	who, err := s.user(c, raylink.RoleAdmin, raylink.RoleSupplier)
+	who, err := s.keeper(c)
 	if err != nil {
 		return nil, err
 	}

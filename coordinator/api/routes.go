@@ -47,6 +47,8 @@ func (s *Server) Handler() http.Handler {
 	r.GET("/v1/machines", s.answer(s.getMachines))
 	r.GET("/v1/machines/:id", s.answer(s.getMachine))
 	r.POST("/v1/machines/:id/:action", s.answer(s.postMachineAction))
+	r.GET("/v1/images", s.answer(s.getImages))
+	r.PUT("/v1/images", s.answer(s.putImage))
 	r.POST("/v1/quotes", s.answer(s.postQuote))
 	r.GET("/v1/quotes/:id", s.answer(s.getQuote))
 	r.GET("/v1/clusters", s.answer(s.getClusters))

@@ -45,6 +45,7 @@ func (s *Server) getAssignment(c *gin.Context) (any, error) {
 			a.Leases[i].RayToken = s.rayToken(st, a.Leases[i].Cluster)
 		}
 		a.Coordinators, _ = addresses(st)
+		a.ImageKeys = st.ImageKeys()
 		return a
 	}, func(revision string) any { a.Revision = revision; return a })
 }

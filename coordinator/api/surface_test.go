@@ -32,6 +32,12 @@ func everybody(status int) [8]int {
 func users(own, other, supplier, admin int) [8]int {
 	return [8]int{401, own, other, supplier, admin, 401, 401, 401}
 }
+
+// selves is users, with what a machine is answered that acts for itself.
+func selves(own, other, supplier, admin, machine int) [8]int {
+	return [8]int{401, own, other, supplier, admin, machine, 401, 401}
+}
+
 func peers(machine, gateway, coordinator int) [8]int {
 	return [8]int{401, 401, 401, 401, 401, machine, gateway, coordinator}
 }
@@ -78,10 +84,10 @@ func surface(t *testing.T, r *rig) map[string][]row {
 		"GET /v1/machines":     {{"", nil, users(200, 200, 200, 200)}},
 		"GET /v1/machines/:id": {{"/v1/machines/" + mone, nil, users(200, 200, 200, 200)}, {"/v1/machines/" + mtwo, nil, users(200, 200, 404, 200)}, {"/v1/machines/mone", nil, users(200, 200, 200, 200)}},
 		"POST /v1/machines/:id/:action": {
-			{"/v1/machines/" + mone + "/drain", wire.MachineAction{}, users(403, 403, 200, 200)},
-			{"/v1/machines/" + mtwo + "/drain", wire.MachineAction{}, users(403, 403, 404, 200)},
-			{"/v1/machines/" + mone + "/ban", wire.MachineAction{Reason: "lies"}, users(403, 403, 403, 200)},
-			{"/v1/machines/" + mone + "/burn", wire.MachineAction{}, users(403, 403, 404, 404)},
+			{"/v1/machines/" + mone + "/drain", wire.MachineAction{}, selves(403, 403, 200, 200, 200)},
+			{"/v1/machines/" + mtwo + "/drain", wire.MachineAction{}, selves(403, 403, 404, 200, 403)},
+			{"/v1/machines/" + mone + "/ban", wire.MachineAction{Reason: "lies"}, selves(403, 403, 403, 200, 403)},
+			{"/v1/machines/" + mone + "/burn", wire.MachineAction{}, selves(403, 403, 404, 404, 404)},
 		},
 		"POST /v1/quotes":                  {{"", wire.QuoteRequest{Manifest: r.manifest}, users(200, 200, 403, 200)}},
 		"GET /v1/quotes/:id":               {{"/v1/quotes/" + string(quote), nil, users(200, 404, 403, 200)}},
@@ -132,6 +138,8 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"POST /v1/withdrawals":         {{"", wire.WithdrawalRequest{Amount: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Wallet: nobody}, users(402, 402, 403, 402)}},
 		"GET /v1/payouts":              {{"", nil, users(200, 200, 200, 200)}},
 		"POST /v1/payouts/:id/:action": {{"/v1/payouts/po-none/cancel", wire.PayoutAction{}, users(404, 404, 404, 404)}},
+		"GET /v1/images":               {{"", nil, users(200, 200, 200, 200)}},
+		"PUT /v1/images":               {{"", wire.ImagePin{Image: "raylink/worker:1", Digest: "sha256:87ef60f558bad79beea6425a3b28989f01dd417164150ab3baab98dcbf04def8"}, users(403, 403, 403, 200)}, {"", wire.ImagePin{Image: "raylink/none:1"}, users(403, 403, 403, 404)}},
 		"GET /v1/price":                {{"", nil, users(200, 200, 200, 200)}},
 		"POST /v1/price":               {{"", wire.PriceRequest{Sample: price.Sample{Source: "x", Price: 1}}, users(403, 403, 403, 400)}},
 		"PUT /v1/price/policy":         {{"", price.Default(), users(403, 403, 403, 200)}},
@@ -170,8 +178,8 @@ func proofSurface(rows map[string][]row, mone, mtwo string) {
 		"POST /v1/clusters/:id/prove":      {{"/v1/clusters/ready/prove", struct{}{}, users(409, 404, 403, 409)}},
 	})
 	actions := "POST /v1/machines/:id/:action"
-	rows[actions] = append(rows[actions], row{"/v1/machines/" + mone + "/appeal", wire.MachineAction{}, users(403, 403, 409, 409)},
-		row{"/v1/machines/" + mtwo + "/prove", wire.MachineAction{}, users(403, 403, 404, 409)})
+	rows[actions] = append(rows[actions], row{"/v1/machines/" + mone + "/appeal", wire.MachineAction{}, selves(403, 403, 409, 409, 409)},
+		row{"/v1/machines/" + mtwo + "/prove", wire.MachineAction{}, selves(403, 403, 404, 409, 403)})
 }
 
 // TestSurface asks for every route as every caller. A route without a row fails, and so does a row without a route.

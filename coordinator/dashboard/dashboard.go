@@ -41,6 +41,7 @@ type Source struct {
 	Machines func(ctx context.Context, account raylink.AccountID, role raylink.Role) []wire.Machine
 	Clusters func(account raylink.AccountID, role raylink.Role) []wire.Cluster
 	Cluster  func(account raylink.AccountID, role raylink.Role, ref string) (wire.Cluster, error)
+	Fetching func(ctx context.Context, cl wire.Cluster) wire.Cluster // adds how far its image has come; nil adds nothing
 	Bill     func(id raylink.ClusterID) (wire.Bill, error)
 	Balance  func(id raylink.AccountID) (wire.Balance, error)
 	Accounts func() []wire.Account

@@ -134,6 +134,11 @@ func (d *Dashboard) cluster(c *gin.Context, who *visitor) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
+	if d.source.Fetching != nil {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), leaderLimit)
+		defer cancel()
+		cl = d.source.Fetching(ctx, cl)
+	}
 	p := clusterPage{Cluster: cl, Steps: steps(cl, time.Now())}
 	if who.admin() {
 		p.OwnerIs = d.owners(who).Of(cl.Owner)

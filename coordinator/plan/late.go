@@ -33,7 +33,11 @@ func late(s *state.State, seen Seen, now time.Time, c *state.Cluster, leases []*
 	var names []string
 	for _, l := range leases {
 		if l.Stage.Order() < stageFor(c.Phase).Order() {
-			names = append(names, fmt.Sprintf("%s on machine %s", l.Node, l.Machine))
+			name := fmt.Sprintf("%s on machine %s", l.Node, l.Machine)
+			if r, ok := seen.lease(l.Machine, l.ID); ok && r.Progress != nil && c.Phase == raylink.PhaseImage {
+				name += " (" + FetchWords(*r.Progress, now) + ")"
+			}
+			names = append(names, name)
 			f.Machine = l.Machine
 		}
 	}

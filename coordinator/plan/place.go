@@ -35,7 +35,7 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 		m := s.Machines[id]
 		if at.Takes(m) {
 			free[id] = minus(m.Offer.Resources, s.Used(id))
-			has[id] = image != "" && slices.Contains(seen.Machines[id].Report.Images, image)
+			has[id] = image != "" && stocks(seen.Machines[id].Report.Images, spec.Image, image, m.Offer.Arch)
 		}
 	}
 	for i := range nodes {
@@ -174,6 +174,7 @@ type wanted struct {
 	require   map[string]string
 	isolation raylink.Isolation
 	has       map[raylink.MachineID]bool // that have the image
+	image     string                     // as the manifest names it
 }
 
 // nearer compares two machines by whether they have the image.
@@ -193,7 +194,7 @@ func nodesOf(spec raylink.ClusterSpec) []wanted {
 		if role == raylink.NodeWorker {
 			name = fmt.Sprintf("%s-%d", name, i)
 		}
-		return wanted{QuoteNode: state.QuoteNode{Node: name, Role: role, Group: g.Name, Resources: g.Resources}, require: g.Require}
+		return wanted{QuoteNode: state.QuoteNode{Node: name, Role: role, Group: g.Name, Resources: g.Resources}, require: g.Require, image: spec.Image}
 	}
 	nodes := []wanted{one(raylink.NodeHead, spec.Head, 0)}
 	for _, g := range spec.Workers {
@@ -246,6 +247,9 @@ func pick(s *state.State, free map[raylink.MachineID]raylink.Resources, taken ma
 func unfit(m *state.Machine, free raylink.Resources, n wanted) string {
 	if k := m.Offer.Lacks(m.ID, n.require); k != "" {
 		return fmt.Sprintf("without the label %s=%s", k, n.require[k])
+	}
+	if why := foreign(m.Offer, n); why != "" {
+		return why
 	}
 	switch {
 	case !m.Has(n.isolation):

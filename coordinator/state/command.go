@@ -179,6 +179,7 @@ func kinds() []Command {
 		&JoinMachine{}, &SetOffer{}, &SetMachine{}, &JoinGateway{}, &SetGatewayURL{}, &JoinMember{},
 		&MakeQuote{}, &CreateCluster{}, &AdvanceCluster{}, &EndCluster{}, &CloseCluster{}, &WarnCluster{},
 		&RecordLeases{}, &RecordGateway{}, &SettleMinutes{}, &Sweep{},
+		&PinImage{}, &UnpinImage{},
 		&SetCap{}, &SetBudget{}, &SetPricePolicy{}, &SetPrice{}, &HaltPrice{}, &ResumeEarnings{},
 		&SetTreasury{}, &OpenTopup{}, &ObserveDeposit{}, &AssignSuspense{}, &RewindDeposits{},
 		&ChallengeWallet{}, &ProveWallet{}, &RemoveWallet{},

@@ -33,7 +33,7 @@ func everything(t *testing.T) *State {
 	s.Proofs["p-x"] = &Proof{}
 	fill(reflect.ValueOf(s.Proofs["p-x"]).Elem(), "x")
 	fill(reflect.ValueOf(&s.Proving).Elem(), "x")
-	for _, book := range []any{&s.Prices, s.Deposits, s.Wallets, s.Payouts, s.Lots, &s.Caps, &s.Unexplained, &s.Buybacks, &s.Checkpoints, &s.BuybackPolicy, &s.Chain, &s.Versions} {
+	for _, book := range []any{&s.Prices, s.Deposits, s.Wallets, s.Payouts, s.Lots, &s.Caps, &s.Images, &s.Unexplained, &s.Buybacks, &s.Checkpoints, &s.BuybackPolicy, &s.Chain, &s.Versions} {
 		fill(reflect.ValueOf(book).Elem(), "x")
 	}
 	return s

@@ -128,7 +128,7 @@ func richPayouts(w *world, ada raylink.AccountID) {
 	for name, kind := range map[string]string{"joinnewm": JoinKindMachine, "joinnewg": JoinKindGateway, "joinnewc": JoinKindCoordinator} {
 		w.must(&IssueJoinToken{ID: id[raylink.TokenID]("tok", name), Kind: kind, Account: ada, Hash: hashOf(name), TTL: time.Hour})
 	}
-	w.must(&SetPrice{Sample: w.sample("0.25", "oracle")}, &QuarantineMachine{ID: machineID("msick"), Reason: raylink.ReasonDeviceFault})
+	w.must(&SetPrice{Sample: w.sample("0.25", "oracle")}, &QuarantineMachine{ID: machineID("msick"), Reason: raylink.ReasonDeviceFault}, &PinImage{Pin: ImagePin{Image: "raylink/old:1", Digest: pinDigest}})
 	seq, hash := w.s.Ledger.Head()
 	w.must(&RecordCheckpoint{Root: rootOf(seq, hash, groupKey())})
 	w.now = w.now.Add(2 * time.Minute)
@@ -171,6 +171,7 @@ func doable(w *world) []Command {
 		&RecordSwap{Signature: "sig-pos", Purpose: SwapPosition, By: "x"}, &BurnBought{}, &RequestCardTopup{ID: "c-new", Account: ada, Amount: usd("10"), Live: true},
 		&OpenCardTopup{ID: "c3", Session: "cs_3"}, cardPaid("c3", 1000), &RefundCard{ID: "r-new", Account: ada, Amount: usd("1")},
 		&RefuseCardRefund{ID: "r1.1", Reason: "x"}, &PardonCard{Account: acc("bob")},
+		&PinImage{Pin: ImagePin{Image: pinName, Digest: pinDigest}}, &UnpinImage{Image: "raylink/old:1"},
 		&RecordCheckpoint{Root: rootOf(seq, hash, groupKey())}, &RecordAnchor{Seq: w.s.Checkpoints[0].Seq, Signature: strings.Repeat("5", 88)},
 		&SetHost{ID: machineID("mone"), Host: hostOf("gpu-one")}, &QuarantineMachine{ID: machineID("mone"), Reason: raylink.ReasonStageFailures, Detail: "x", For: QuarantineRest},
 		&ReleaseMachine{ID: machineID("msick"), Reason: raylink.ReasonDeviceFault}, w.versions("oracle", w.now, raylink.VersionKernel, "6.1"),

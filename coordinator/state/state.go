@@ -41,7 +41,8 @@ type State struct {
 	KeyOrder   []string // idempotency keys, oldest first
 	Ledger     *ledger.Ledger
 	Caps       map[raylink.AccountID]*Cap
-	Versions   Versions // what machines must have at least
+	Versions   Versions             // what machines must have at least
+	Images     map[string]*ImagePin // by the catalogue's name
 
 	// Money that crosses the border: each book keeps its own rules, and what it decides is posted here.
 	Chain         string // the chain's name, for people's eyes; empty while no tokens are taken
@@ -86,6 +87,7 @@ func New() *State {
 		Subnets:    map[int]time.Time{},
 		Keys:       map[string]*Answer{},
 		Ledger:     ledger.New(),
+		Images:     map[string]*ImagePin{},
 		Caps:       map[raylink.AccountID]*Cap{},
 		Prices:     price.Book{Policy: price.Default()},
 		Deposits:   deposit.NewBook(),

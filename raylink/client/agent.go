@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"raylink/raylink"
 	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 )
@@ -114,4 +115,16 @@ func (c *Client) Report(ctx context.Context, report wire.AgentReport) error {
 // GatewayReport is Report for gateways.
 func (c *Client) GatewayReport(ctx context.Context, report wire.GatewayReport) error {
 	return c.do(ctx, call{method: http.MethodPost, path: at("gateway", "report"), in: report, rounds: 1, timeout: 10 * time.Second})
+}
+
+// OnMachine has the group do something with a machine: drain, resume, appeal and so on. An agent may ask it for its own machine.
+func (c *Client) OnMachine(ctx context.Context, id raylink.MachineID, action string, r wire.MachineAction) error {
+	_, err := write[wire.Machine](ctx, c, http.MethodPost, at("machines", string(id), action), r)
+	return err
+}
+
+// Standing is how the group sees the machine that this client speaks for, asked now.
+func (c *Client) Standing(ctx context.Context) (raylink.Standing, error) {
+	a, _, err := c.Assignment(ctx, "")
+	return a.Standing, err
 }

@@ -26,21 +26,22 @@ import (
 
 // Config says how large a network is wanted, and where it lives.
 type Config struct {
-	Dir          string        // everything of the network is below it
-	Binary       string        // the raylink binary
-	Coordinators int           // 1, 3 or 5
-	Suppliers    int           // agents, each an owner of its own
-	Cores        int           // that each agent offers
-	Memory       string        // that each agent offers, such as 4GiB
-	Host         string        // address that coordinators and gateways listen on; 127.0.0.1 if empty
-	Secure       bool          // gateways serve TLS, as they must off the loopback
-	Contained    bool          // agents run in containers, by a supplier's one command
-	Keep         bool          // leave everything running at the end
-	Fast         bool          // snapshots after few entries, so that a restarted coordinator needs one
-	Python       string        // runs the local chain; empty: no chain, and no money but granted credit
-	Slot         time.Duration // of the local chain; 100 ms if zero
-	Wallets      []string      // further ones on the local chain, as ChainOptions.Wallets
-	Scripted     bool          // agents only pretend to run anything
+	Dir          string         // everything of the network is below it
+	Binary       string         // the raylink binary
+	Coordinators int            // 1, 3 or 5
+	Suppliers    int            // agents, each an owner of its own
+	Cores        int            // that each agent offers
+	Memory       string         // that each agent offers, such as 4GiB
+	Host         string         // address that coordinators and gateways listen on; 127.0.0.1 if empty
+	Secure       bool           // gateways serve TLS, as they must off the loopback
+	Contained    bool           // agents run in containers, by a supplier's one command
+	Keep         bool           // leave everything running at the end
+	Fast         bool           // snapshots after few entries, so that a restarted coordinator needs one
+	Python       string         // runs the local chain; empty: no chain, and no money but granted credit
+	Slot         time.Duration  // of the local chain; 100 ms if zero
+	Wallets      []string       // further ones on the local chain, as ChainOptions.Wallets
+	Emulated     map[int]string // the architecture of suppliers whose machines only emulate one
+	Scripted     bool           // agents only pretend to run anything
 	Out          io.Writer
 	Log          *slog.Logger
 }
@@ -59,6 +60,8 @@ type Network struct {
 	caSum      string
 	contained  []string   // agents' containers
 	chain      *ChainFile // nil: there is none
+	signed     int        // images
+	imageKey   string     // file of the public key that they are signed with
 }
 
 // person is an account with an access token in a file.
@@ -79,7 +82,7 @@ func Start(ctx context.Context, cfg Config) (*Network, error) {
 	if err := n.cfg.check(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{n.startChain, n.startCoordinators, n.startGateways, n.openAccounts, n.openMoney, n.startSuppliers} {
+	for _, step := range []func(context.Context) error{n.startChain, n.startCoordinators, n.startGateways, n.openAccounts, n.openMoney, n.signImages, n.startSuppliers} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
 		}

@@ -28,6 +28,10 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 		}
 		args := []string{"supplier", "--name", "box-of-" + supplierName(i), "--data", filepath.Join(n.cfg.Dir, name), "--join", n.api[coordinatorName(i%n.cfg.Coordinators)],
 			"--cpus", strconv.Itoa(n.cfg.Cores), "--memory", n.cfg.Memory, "--price-cpu-hour", asking(i)}
+		if arch := n.cfg.Emulated[i]; arch != "" {
+			args = append(args, "--emulate-arch", arch)
+		}
+		args = append(args, n.wantSigned(i)...)
 		if n.cfg.Scripted {
 			args = append(args, "--runtime", "scripted")
 		}

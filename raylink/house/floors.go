@@ -54,6 +54,7 @@ func Floors() []Row {
 		{"coordinator/state", Floor2, nil},
 		{"coordinator/plan", Floor2, []May{{"coordinator/state", "the view that it plans from"}}},
 		{"supplier/converge", Floor2, nil},
+		{"supplier/hours", Floor2, nil},
 
 		{"raylink/challenge/kernel", Floor3a, nil},
 		{"raylink/client", Floor3a, nil},
@@ -68,6 +69,7 @@ func Floors() []Row {
 		{"supplier/egress", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
+		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
@@ -84,6 +86,7 @@ func Floors() []Row {
 		{"supplier/dataplane", Floor3b, nil},
 		{"supplier/image", Floor3b, nil},
 		{"supplier/prove", Floor3b, nil},
+		{"supplier/doctor", Floor3b, nil},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},

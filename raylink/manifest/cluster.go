@@ -118,10 +118,14 @@ func (p *parser) image(c *rayv1.RayCluster, spec *raylink.ClusterSpec) {
 	if v := c.Spec.RayVersion; v != "" && v != e.RayVersion {
 		p.invalid("spec.rayVersion", "%q differs from the image's Ray %s", v, e.RayVersion)
 	}
+	var runs []string
+	own := false
 	for _, arch := range sortedKeys(e.Run) {
-		if run := e.Run[arch]; run != spec.Image {
-			p.note("", places[0].path, spec.Image+" runs as "+run+" on "+arch+": Raylink's own image with Ray "+e.RayVersion+" and Python "+e.Python)
-		}
+		runs = append(runs, e.Run[arch]+" on "+arch)
+		own = own || e.Run[arch] == spec.Image
+	}
+	if !own { // the name of Raylink's own image stands for its builds for all architectures
+		p.note("", places[0].path, spec.Image+" runs as "+strings.Join(runs, " and as ")+": Raylink's own image with Ray "+e.RayVersion+" and Python "+e.Python)
 	}
 }
 

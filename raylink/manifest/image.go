@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"raylink/raylink"
@@ -23,7 +25,7 @@ func Images() Catalogue {
 	const own = "raylink/worker:2.60.0-py311"
 	return Catalogue{{
 		Names:      []string{"rayproject/ray:2.60.0-py311", "rayproject/ray:2.60.0-py311-cpu", own},
-		Run:        map[string]string{"amd64": own},
+		Run:        map[string]string{"amd64": own, "arm64": own + "-arm64"},
 		RayVersion: "2.60.0",
 		Python:     "3.11",
 	}}
@@ -38,7 +40,7 @@ func Image(asked, arch string) (run, rayVersion string, err error) {
 	run, ok := e.Run[arch]
 	if !ok {
 		return "", "", raylink.Errorf(raylink.CodeUnsupported, "image %s has no build for %s yet", asked, arch).
-			WithHint("add nodeSelector kubernetes.io/arch: amd64 to the group")
+			WithHint("add a nodeSelector kubernetes.io/arch with one of: %s", strings.Join(slices.Sorted(maps.Keys(e.Run)), ", "))
 	}
 	return run, e.RayVersion, nil
 }

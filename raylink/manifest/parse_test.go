@@ -292,7 +292,10 @@ func TestImage(t *testing.T) {
 	if _, _, err := Image("rayproject/ray:2.60.0", "amd64"); !strings.Contains(raylink.AsError(err).Hint, "py311") {
 		t.Error(err)
 	}
-	if _, _, err := Image("rayproject/ray:2.60.0-py311", "arm64"); raylink.AsError(err).Code != raylink.CodeUnsupported {
+	if run, _, err := Image("rayproject/ray:2.60.0-py311", "arm64"); err != nil || run != "raylink/worker:2.60.0-py311-arm64" {
+		t.Error(run, err)
+	}
+	if _, _, err := Image("rayproject/ray:2.60.0-py311", "riscv64"); err == nil || !strings.Contains(raylink.AsError(err).Hint, "amd64, arm64") {
 		t.Error(err)
 	}
 }

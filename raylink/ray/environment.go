@@ -34,6 +34,11 @@ func Environment(n Node) map[string]string {
 	} {
 		env[k] = v
 	}
+	if n.Labels[raylink.LabelEmulated] != "" {
+		// An emulated processor takes a minute to start what others start in seconds. The user's own values, if any, are for real ones.
+		env["RAY_worker_register_timeout_seconds"] = "240"
+		env["RAY_agent_register_timeout_ms"] = "240000"
+	}
 	if n.Role == raylink.NodeHead {
 		// The head can be started again, here or from a copy of the directory, under living workers.
 		env["RAY_gcs_storage"] = "rocksdb"

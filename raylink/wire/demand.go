@@ -101,6 +101,7 @@ type Node struct {
 	Rate     money.Rate        `json:"rate"`
 	Restarts int               `json:"restarts,omitempty"`
 	Failure  *raylink.Failure  `json:"failure,omitempty"`
+	Progress *Progress         `json:"progress,omitempty"` // while its machine fetches the image
 }
 
 // Bill is what a cluster cost so far: GET /v1/clusters/<id>/bill.

@@ -37,6 +37,7 @@ type Assignment struct {
 	Leases       []LeaseOrder `json:"leases"`
 	Proofs       []ProofOrder `json:"proofs,omitempty"`
 	Coordinators []string     `json:"coordinators"`
+	ImageKeys    []string     `json:"image_keys,omitempty"` // PEM: what the network signs images with
 
 	Standing raylink.Standing `json:"standing"` // how the group sees this machine: what `raylink supplier status` shows beside its own view
 }

@@ -29,7 +29,7 @@ type namespace struct {
 func openNamespace(config Config) (*namespace, error) {
 	n := &namespace{origin: config.Netns, pidfd: -1}
 	if config.Pid > 0 {
-		fd, err := unix.PidfdOpen(config.Pid, 0)
+		fd, err := pidfdOpen(config.Pid)
 		if errors.Is(err, unix.ESRCH) {
 			return nil, fmt.Errorf("%w: there is no process %d", ErrGone, config.Pid)
 		}
@@ -86,13 +86,13 @@ func openAsOwner(path string) (*os.File, error) {
 	done := make(chan opened, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its borrowed user with it
-		if err := errors.Join(unix.Setfsgid(int(owner.Gid)), unix.Setfsuid(int(owner.Uid))); err != nil {
+		if err := fsUser(int(owner.Uid), int(owner.Gid)); err != nil {
 			done <- opened{err: fmt.Errorf("taking on the user of %s: %w", path, err)}
 			return
 		}
 		file, err := os.Open(path)
 		// Should this be the main thread, it is parked instead of ended: give it back its user.
-		done <- opened{file, errors.Join(err, unix.Setfsuid(os.Geteuid()), unix.Setfsgid(os.Getegid()))}
+		done <- opened{file, errors.Join(err, fsUserBack(os.Geteuid(), os.Getegid()))}
 	}()
 	o := <-done
 	return o.file, o.err

@@ -113,6 +113,12 @@ func Remove(config Config) error {
 	return err
 }
 
+// RemoveDirs removes the directories in which data planes had their sockets, if they are empty: for an uninstall. The next data plane makes them anew.
+func RemoveDirs() {
+	wireguard.RemoveSocketDir()
+	_ = os.Remove(runDir) // not empty is another agent's
+}
+
 // writeConfig replaces the file as a whole: the predecessor's may be of another incarnation.
 func writeConfig(config Config) (string, error) {
 	text, err := json.Marshal(config)

@@ -19,14 +19,49 @@ type fetcher struct {
 	fail  error
 }
 
-func (f *fetcher) Image(ctx context.Context, _ string) error {
+func (f *fetcher) Fetch(ctx context.Context, ref string, tell func(done, total int64)) (string, error) {
 	f.calls.Add(1)
+	tell(3, 10)
 	select {
 	case <-time.After(time.Second):
-		return f.fail
+		return "id of " + ref, f.fail
 	case <-ctx.Done():
-		return ctx.Err()
+		return "", ctx.Err()
 	}
+}
+
+func (f *fetcher) Look(_ context.Context, ref string) (string, error) {
+	if f.fail != nil || ref != "raylink/worker:1" {
+		return "", raylink.Errorf(raylink.CodeNotFound, "no such thing")
+	}
+	return "id of " + ref, nil
+}
+
+func TestWhatIsKnownOfAnImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fetcher{}
+		s := image.NewStore(f)
+		const ref = "raylink/worker:1"
+		if s.Progress(ref) != nil || s.ID(ref) != "" {
+			t.Error("something is known of what nobody asked for")
+		}
+		begin, done := time.Now(), make(chan error)
+		go func() { done <- s.Ensure(t.Context(), ref) }()
+		synctest.Wait()
+		if p := s.Progress(ref); p == nil || p.Done != 3 || p.Total != 10 || !p.Since.Equal(begin) {
+			t.Errorf("while it is fetched: %+v", p)
+		}
+		if err := <-done; err != nil || s.Progress(ref) != nil || s.ID(ref) != "id of "+ref {
+			t.Errorf("fetched: %v, %v, %q", err, s.Progress(ref), s.ID(ref))
+		}
+		if here := s.Stock(t.Context(), []string{"other:1", ref}); len(here) != 1 || here[0] != ref {
+			t.Errorf("in stock: %q", here)
+		}
+		f.fail = errors.New("removed")
+		if here := s.Stock(t.Context(), []string{ref}); len(here) != 0 || s.Present(ref) {
+			t.Errorf("what was removed is still in stock: %q", here)
+		}
+	})
 }
 
 func TestManyWaitForOneFetch(t *testing.T) {

@@ -18,8 +18,18 @@ type Runtime interface {
 	Stop(ctx context.Context, lease raylink.LeaseID) error
 	// List gives every container of this machine, running or exited, ordered by lease.
 	List(ctx context.Context) ([]Instance, error)
-	// Image makes sure that the image is here, fetching it if it can. The error is a *raylink.Error whose hint says what to do.
-	Image(ctx context.Context, ref string) error
+	// Images is what this runtime knows of images.
+	Images() Images
+}
+
+// Images are what a runtime's containers are made from. A reference that is pinned, name:tag@sha256:…, means exactly what has that digest: of the
+// manifest as a registry gave it, or the image's id where none did; its tag counts for nothing. Another reference means what the name means here.
+type Images interface {
+	// Look gives the id that Spec.Image may be, for an image that is here. Of one that is not, the error is a *raylink.Error of CodeNotFound.
+	Look(ctx context.Context, ref string) (id string, err error)
+	// Fetch makes sure that the image is here, and gives its id. While it fetches it tells from time to time, in one goroutine, how many bytes have
+	// come, and how many there are as far as that is known. The error is a *raylink.Error.
+	Fetch(ctx context.Context, ref string, tell func(done, total int64)) (id string, err error)
 }
 
 // Spec is one lease's container.
@@ -28,7 +38,7 @@ type Spec struct {
 	Machine  raylink.MachineID
 	Cluster  raylink.ClusterID
 	Hostname string
-	Image    string
+	Image    string // an id that Images gave, or a reference
 	Dir      string // host path, seen as /raylink; its sub-directory session is seen as /tmp/ray too
 
 	CPU      int64 // in 1/10,000 of a core; 0 is without limit

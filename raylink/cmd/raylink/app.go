@@ -40,7 +40,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 func (a *app) fail(ctx context.Context, err error) int {
 	var own *exit
 	if errors.As(err, &own) {
-		fmt.Fprintln(a.err, "error:", err)
+		if own.err != nil {
+			fmt.Fprintln(a.err, "error:", err)
+		}
 		return own.code
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

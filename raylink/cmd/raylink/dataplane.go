@@ -1,18 +1,20 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"raylink/supplier/dataplane"
 )
 
-// exit is an error with an exit code of its own, which the caller of a hidden verb reads.
+// exit is an error with an exit code of its own, which the caller of a hidden verb reads. Without an error nothing is shown.
 type exit struct {
 	code int
 	err  error
 }
 
-func (e *exit) Error() string { return e.err.Error() }
+func (e *exit) Error() string { return fmt.Sprint(e.err) }
 func (e *exit) Unwrap() error { return e.err }
 
 func (a *app) dataplane() *cobra.Command {

@@ -65,7 +65,7 @@ func startFake() (*fake, error) {
 		{ID: "GPU-1", Kind: raylink.DeviceGPU, Name: "RTX 4090", Memory: 24 << 30, Fault: "Xid 79"}}, Versions: map[string]string{"runc": "1.1"}, Isolation: []raylink.Isolation{"container"}}
 	f.machine.Failures = []wire.FailureCount{{Stage: "image", Reason: "no space", Count: 3, LastAt: created}}
 	f.coordinator = httptest.NewUnstartedServer(f.api())
-	f.coordinator.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{chain}}
+	f.coordinator.TLS = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{chain}, ClientAuth: tls.RequestClientCert}
 	f.coordinator.StartTLS()
 	f.second = httptest.NewUnstartedServer(f.api())
 	f.second.TLS = f.coordinator.TLS.Clone()
@@ -123,15 +123,16 @@ func (f *fake) api() http.Handler {
 	}
 	maps.Copy(routes, f.moneyRoutes())
 	maps.Copy(routes, f.proofRoutes())
+	maps.Copy(routes, f.machineRoutes())
 	for pattern, h := range routes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			if r.URL.Path != "/v1/status" && r.Header.Get("Authorization") != "Bearer "+fakeToken {
+			if r.URL.Path != "/v1/status" && !isMachine(r) && r.Header.Get("Authorization") != "Bearer "+fakeToken {
 				answer(w, nil, raylink.Errorf(raylink.CodeUnauthenticated, "the access token is not known, or was revoked").WithHint("`raylink login` with a new one"))
 				return
 			}
-			if r.Method != http.MethodGet && r.Header.Get("Idempotency-Key") == "" {
+			if r.Method != http.MethodGet && r.URL.Path != "/v1/agent/report" && r.Header.Get("Idempotency-Key") == "" {
 				answer(w, nil, raylink.Errorf(raylink.CodeInvalid, "a write without an Idempotency-Key"))
 				return
 			}

@@ -27,9 +27,10 @@ type signedImage struct {
 	wire.ImageSignature
 }
 
-// image holds the verbs on signatures of images. They work on files and need no network.
+// image holds the verbs on images. Those on keys and signatures work on files and need no network.
 func (a *app) image() *cobra.Command {
-	return parent("image", "Sign images, and check signatures", "", a.imageKey(), a.imageSign(), a.imageVerify())
+	return parent("image", "Sign images, check signatures, and pin names to digests", "",
+		a.imageKey(), a.imageSign(), a.imageVerify(), a.imagePin(), a.imageUnpin(), a.imageList())
 }
 
 func (a *app) imageKey() *cobra.Command {

@@ -26,7 +26,7 @@ func (a *app) verbs() []heading {
 	return []heading{
 		{"Rent a cluster", []*cobra.Command{a.login(), a.quote(), a.cluster(), a.connect(), a.logs(), a.bill(), a.balance()}},
 		{"Pay and be paid", []*cobra.Command{a.topup(), a.withdraw(), a.wallet(), a.budget(), a.invoice(), a.price(), a.earnings(), a.settlement(), a.payout()}},
-		{"Supply machines", []*cobra.Command{a.supplier(), a.machine(), a.challenge(), a.joinToken(), a.dataplane()}},
+		{"Supply machines", []*cobra.Command{a.supplier(), a.machine(), a.challenge(), a.joinToken(), a.dataplane(), a.sandbox()}},
 		{"Run a network", []*cobra.Command{a.dev(), a.localchain(), a.coordinator(), a.gateway(), a.signer(), a.admin(), a.token(), a.journal(), a.verify(), a.image()}},
 		{"About raylink", []*cobra.Command{a.version()}},
 	}

@@ -31,6 +31,11 @@ func TestSessions(t *testing.T) {
 			"die": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Value(networkKey{}).(*fake).coordinator.Close()
 			},
+			// enrol DIR makes it the data directory of an agent that has joined; await FILE TEXT waits until a file says something.
+			"enrol": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(ts.Value(networkKey{}).(*fake).enrol(ts.MkAbs(args[0])))
+			},
+			"await": await,
 			// books FILE makes it the network's journal.
 			"books": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Value(networkKey{}).(*fake).keep([]byte(ts.ReadFile(args[0])))

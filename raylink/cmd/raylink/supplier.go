@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -24,13 +25,37 @@ on, and it takes them over again. It leaves alone what it did not make.
 The join token is needed once. Prefer --join-token-file or RAYLINK_JOIN_TOKEN: everybody on this machine can see what
 stands after --token in the list of processes, until the token is used.`,
 		Example: `  raylink supplier --join https://raylink.example.org:7443 --join-token-file join.token --cpus 8 --memory 24Gi
+  raylink supplier --join https://raylink.example.org:7443 --dry-run
   docker run -d --pid=host --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun \
     -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/raylink:/var/lib/raylink \
     -e RAYLINK_JOIN_TOKEN raylink/worker supplier --join https://raylink.example.org:7443`,
 		Args: wants(),
 	}
-	c.AddCommand(a.supplierRemove())
-	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error { return supplier.Run(ctx, config, log) })
+	dry := c.Flags().Bool("dry-run", false, "say what the agent would do to this machine, and do nothing")
+	format := outputFlag(c)
+	c.AddCommand(a.supplierStatus(), a.supplierDoctor(), a.supplierDrain(), a.supplierResume(), a.supplierPause(), a.supplierSchedule(), a.supplierPrice(),
+		a.supplierAppeal(), a.supplierRemove(), a.supplierUninstall())
+	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error {
+		if *dry {
+			return a.dryRun(*format, config)
+		}
+		return supplier.Run(ctx, config, log)
+	})
+}
+
+// dryRun shows what the agent would make and touch.
+func (a *app) dryRun(format string, config supplier.Config) error {
+	w, err := supplier.DryRun(config)
+	if err != nil {
+		return err
+	}
+	return a.show(format, w, func(out io.Writer) {
+		fmt.Fprintf(out, "Nothing was changed. The agent would offer %s cores at %s a core, and %s of memory.\n", quantity(w.Offer.Resources.CPU), rate(w.Offer.CPUHour), size(w.Offer.Resources.Memory))
+		for _, item := range w.Items {
+			fmt.Fprintf(out, "\n%s\n", item.What)
+			pairs(out, "  ", "at once", item.Now, "for each lease", item.Then, "it goes", item.End)
+		}
+	})
 }
 
 func (a *app) supplierRemove() *cobra.Command {

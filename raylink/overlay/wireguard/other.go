@@ -33,3 +33,6 @@ func ReadState(context.Context, string) (overlay.State, error) {
 
 // RemoveSocket does nothing outside Linux.
 func RemoveSocket(string) error { return nil }
+
+// RemoveSocketDir does nothing outside Linux.
+func RemoveSocketDir() {}

@@ -107,6 +107,11 @@ func (s *uapiServer) stop() {
 	s.wait.Wait()
 }
 
+// RemoveSocketDir removes the directory of the sockets if it is empty, for an uninstall: anybody's device makes it anew.
+func RemoveSocketDir() {
+	_ = os.Remove(uapiDir) // not empty is another's
+}
+
 // RemoveSocket removes the socket that a device of this name left behind when its process was killed. It is no error if there is none.
 func RemoveSocket(name string) error {
 	if err := os.Remove(filepath.Join(uapiDir, name+".sock")); err != nil && !errors.Is(err, os.ErrNotExist) {

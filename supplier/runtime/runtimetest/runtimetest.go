@@ -142,12 +142,20 @@ func othersAreInvisible(t *testing.T, s Subject) {
 
 func missingImage(t *testing.T, s Subject) {
 	r, spec := s.Runtime(mine), s.spec(t, mine, "l-aaaaaaaaa5")
-	if err := r.Image(t.Context(), s.Image); err != nil {
-		t.Errorf("Image of what is there: %v", err)
+	images, tell := r.Images(), func(int64, int64) {}
+	here, err := images.Look(t.Context(), s.Image)
+	if err != nil {
+		t.Errorf("Look for what is there: %v", err)
+	}
+	if got, err := images.Fetch(t.Context(), s.Image, tell); err != nil || got != here {
+		t.Errorf("Fetch of what is there: %q (%v), and Look gave %q", got, err, here)
 	}
 	var told *raylink.Error
-	if err := r.Image(t.Context(), s.Missing); !errors.As(err, &told) || told.Code != raylink.CodeNotFound {
-		t.Errorf("Image of what is nowhere: %v, wanted a *raylink.Error that says not found", err)
+	if _, err := images.Look(t.Context(), s.Missing); !errors.As(err, &told) || told.Code != raylink.CodeNotFound {
+		t.Errorf("Look for what is nowhere: %v, wanted a *raylink.Error that says not found", err)
+	}
+	if _, err := images.Fetch(t.Context(), s.Missing, tell); !errors.As(err, &told) || told.Code != raylink.CodeNotFound {
+		t.Errorf("Fetch of what is nowhere: %v, wanted a *raylink.Error that says not found", err)
 	}
 	spec.Image = s.Missing
 	if _, err := r.Start(t.Context(), spec); !errors.As(err, &told) || told.Hint == "" {

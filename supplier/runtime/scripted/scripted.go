@@ -63,7 +63,7 @@ func (h *Host) Fail(verb string, errs ...error) {
 	h.faults[verb] = append(h.faults[verb], errs...)
 }
 
-// Delay makes Start and Image take this long.
+// Delay makes Start and Fetch take this long.
 func (h *Host) Delay(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -193,21 +193,36 @@ func (r *Runtime) List(context.Context) ([]runtime.Instance, error) {
 	return out, nil
 }
 
-// Image says whether the host has the image; it fetches nothing.
-func (r *Runtime) Image(ctx context.Context, ref string) error {
-	if err := r.host.wait(ctx); err != nil {
-		return err
-	}
+// Images is the runtime itself.
+func (r *Runtime) Images() runtime.Images { return r }
+
+// Look says whether the host has the image. An image's id is its reference.
+func (r *Runtime) Look(_ context.Context, ref string) (string, error) {
 	r.host.mu.Lock()
 	defer r.host.mu.Unlock()
-	if err := r.host.fault("image"); err != nil {
-		return err
-	}
 	if !r.host.any && !r.host.images[ref] {
-		return missing(ref)
+		return "", missing(ref)
 	}
-	return nil
+	return ref, nil
 }
+
+// Fetch takes as long as Delay says, and tells half of it as done; it brings nothing that the host does not have.
+func (r *Runtime) Fetch(ctx context.Context, ref string, tell func(done, total int64)) (string, error) {
+	tell(fetched/2, fetched)
+	if err := r.host.wait(ctx); err != nil {
+		return "", err
+	}
+	r.host.mu.Lock()
+	err := r.host.fault("image")
+	r.host.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
+	return r.Look(ctx, ref)
+}
+
+// fetched is how large a scripted image is, in bytes.
+const fetched = 1 << 30
 
 func missing(ref string) error {
 	return raylink.Errorf(raylink.CodeNotFound, "image %s is not on this scripted host", ref).WithHint("add it with Host.AddImage")

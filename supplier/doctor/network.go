@@ -1,0 +1,184 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"raylink/raylink"
+)
+
+func nvidia(f Facts) []Finding {
+	var out []Finding
+	if f.Host != nil {
+		for _, d := range f.Host.Devices {
+			if d.Fault != "" {
+				out = append(out, one("device "+d.ID, Warning, "see `dmesg | grep -i -e xid -e nvrm`; restart the agent's container after a daemon-reload", "%s cannot be used: %s", d.Name, d.Fault)...)
+			}
+		}
+	}
+	switch {
+	case f.NvidiaPCI == 0 && f.NvidiaDriver == "":
+		return append(out, one("nvidia", OK, "", "there is no NVIDIA GPU: the processor is what is rented out")...)
+	case f.NvidiaDriver == "":
+		return append(out, one("nvidia", Warning, "install NVIDIA's driver (apt install nvidia-driver) and restart", "%d NVIDIA device(s), and no driver is loaded: no GPU is offered", f.NvidiaPCI)...)
+	case f.Engine != nil && !slices.Contains(f.Engine.Runtimes, "nvidia") && f.NvidiaToolkit == "":
+		return append(out, one("nvidia", Warning, "install nvidia-container-toolkit; then `nvidia-ctk runtime configure --runtime=docker` and restart Docker",
+			"driver %s, but containers cannot have the GPU", f.NvidiaDriver)...)
+	}
+	return append(out, one("nvidia", OK, "", "driver %s, container toolkit there", f.NvidiaDriver)...)
+}
+
+func gvisor(f Facts) []Finding {
+	registered := f.Engine != nil && slices.Contains(f.Engine.Runtimes, "runsc")
+	switch {
+	case registered:
+		return one("gvisor", OK, "", "the engine knows runsc: tenants who ask for gVisor come here, too")
+	case f.Runsc != "":
+		return one("gvisor", Note, "`runsc install` and `systemctl restart docker` tell the engine of it", "%s is there, but the engine does not know it", f.Runsc)
+	}
+	return one("gvisor", Note, "apt install runsc, then `runsc install`: tenants may ask for it", "not there; leases run in plain containers")
+}
+
+func join(f Facts) []Finding {
+	if f.IdentityErr != "" {
+		return one("identity", Missing, "see that this user may read "+f.Data+"/identity; `raylink supplier uninstall`, and a fresh join token, begin anew", "it cannot be read: %s", f.IdentityErr)
+	}
+	if !f.Joined {
+		return one("identity", Missing, "raylink supplier --join URL --join-token-file FILE", "this machine has not joined a network (%s)", f.Data)
+	}
+	return one("identity", OK, "", "joined")
+}
+
+func coordinators(f Facts) []Finding {
+	reached := 0
+	var out []Finding
+	for _, c := range f.Coordinators {
+		if c.Err == "" {
+			reached++
+		}
+	}
+	for _, c := range f.Coordinators {
+		level := Warning
+		if reached == 0 {
+			level = Missing
+		}
+		switch {
+		case c.Trust:
+			out = append(out, one("tls", level, "something stands in between (a proxy, a wrong address), or the group has another CA now: ask its admin", "%s is not who the group's CA says: %s", c.URL, c.Err)...)
+		case c.Err != "":
+			out = append(out, one("coordinator", level, "see that this machine reaches that address and port: name, route, firewall", "%s does not answer: %s", c.URL, c.Err)...)
+		}
+	}
+	if reached > 0 {
+		out = append(out, one("coordinators", OK, "", "%d of %d answer, with the group's own certificate", reached, len(f.Coordinators))...)
+	}
+	return out
+}
+
+func clock(f Facts) []Finding {
+	var offsets []time.Duration
+	for _, c := range f.Coordinators {
+		if c.Err == "" {
+			offsets = append(offsets, c.Offset)
+		}
+	}
+	if len(offsets) == 0 {
+		return nil // the coordinators' finding says why
+	}
+	slices.Sort(offsets)
+	offset := offsets[len(offsets)/2].Round(time.Second) // one wrong coordinator does not make this machine wrong
+	switch size := offset.Abs(); {
+	case size >= clockMissing:
+		return one("clock", Missing, "systemctl enable --now systemd-timesyncd, or install chrony", "it is %s off the coordinators'", offset)
+	case size > clockWarning:
+		return one("clock", Warning, "systemctl enable --now systemd-timesyncd, or install chrony", "it is %s off the coordinators'", offset)
+	}
+	return one("clock", OK, "", "within %s of the coordinators'", clockWarning)
+}
+
+func certificate(f Facts) []Finding {
+	if !f.Joined || f.CertUntil.IsZero() {
+		return nil
+	}
+	switch left := f.CertUntil.Sub(f.At); {
+	case left <= 0:
+		return one("certificate", Missing, "start the agent; if the group refuses it, `raylink supplier uninstall` and join anew", "it has been over since %s", f.CertUntil.UTC().Format(time.RFC3339))
+	case left < certWarning:
+		return one("certificate", Warning, "see that the agent runs and reaches a coordinator: it renews long before", "it ends in %s", left.Round(time.Minute))
+	default:
+		return one("certificate", OK, "", "%s left; the agent renews it", left.Round(time.Minute))
+	}
+}
+
+// udp is not measured: only a running lease has a gateway to talk to.
+func udp(Facts) []Finding {
+	return one("udp", Note, "let UDP out to everywhere, and in where you can", "not known before a lease runs; without direct UDP its nodes are reached through a relay, more slowly")
+}
+
+func firewall(f Facts) []Finding {
+	if len(f.Firewall) == 0 {
+		return nil
+	}
+	return one("firewall", Warning, "let UDP in to the ports that this host binds itself, and TCP out to the coordinators", "rules that may be in the way: %s", strings.Join(f.Firewall, "; "))
+}
+
+func agents(f Facts) []Finding {
+	var out []Finding
+	switch {
+	case f.Silent != nil && f.AgentRun:
+		out = one("agent", Missing, "see the findings on coordinators, certificate and clock", "it runs, and no coordinator has taken its reports since %s", f.Silent.UTC().Format(time.RFC3339))
+	case f.AgentRun:
+		out = one("agent", OK, "", "it runs")
+	case f.Joined:
+		out = one("agent", Missing, "start it: `raylink supplier`, or docker start its container", "the agent does not run")
+	}
+	if len(f.Agents) > 1 {
+		out = append(out, one("agents", Warning, "run one agent a machine: two offer the same cores twice", "%d agents run here (pids %s)", len(f.Agents), strings.Trim(fmt.Sprint(f.Agents), "[]"))...)
+	}
+	if len(f.Strange) > 0 {
+		out = append(out, one("others", Warning, "run one agent a machine; `docker ps -a --filter label=raylink.machine` shows them", "containers of other machines of the network are here: %s", strings.Join(f.Strange, ", "))...)
+	}
+	return out
+}
+
+func leftovers(f Facts) []Finding {
+	if len(f.Left) == 0 {
+		return nil
+	}
+	remedy := "the agent removes them once a coordinator has told it its orders"
+	if !f.AgentRun {
+		remedy = "start the agent, which removes them; or `raylink supplier remove`"
+	}
+	return one("leftovers", Warning, remedy, "containers of leases that nobody ordered: %s", strings.Join(f.Left, ", "))
+}
+
+func standing(f Facts) []Finding {
+	if f.Standing == nil {
+		if f.StandErr == "" {
+			return nil
+		}
+		return one("market", Warning, "see the findings on coordinators and certificate", "how the group sees this machine is not known: %s", f.StandErr)
+	}
+	s := f.Standing
+	found := string(s.State)
+	if words := s.Reason.Words(); words != "" {
+		found += ": " + words
+	}
+	if s.Detail != "" {
+		found += " (" + s.Detail + ")"
+	}
+	level := OK
+	switch s.State {
+	case "":
+		return one("market", Note, "update the coordinators", "the group does not say how it sees this machine")
+	case raylink.MachineBlocked, raylink.MachineQuarantined, raylink.MachineDown:
+		level = Missing
+	case raylink.MachineDraining:
+		level = Warning
+	case raylink.MachineJoining, raylink.MachineProving:
+		level = Note
+	}
+	return one("market", level, s.Reason.Remedy(), "the group sees it as %s", found)
+}

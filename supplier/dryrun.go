@@ -1,0 +1,64 @@
+package supplier
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"raylink/raylink"
+	"raylink/raylink/client"
+	"raylink/supplier/dataplane"
+	"raylink/supplier/device"
+)
+
+// Would is what an agent with these settings would do to this machine.
+type Would struct {
+	Offer  raylink.Offer `json:"offer"`
+	Joined bool          `json:"joined"` // it has an identity already
+	Items  []WouldItem   `json:"items"`
+}
+
+// WouldItem is one kind of thing that it makes or touches.
+type WouldItem struct {
+	What string `json:"what"` // files, containers, networks, …
+	Now  string `json:"now"`  // at once
+	Then string `json:"then"` // for each lease
+	End  string `json:"end"`  // when it goes away
+}
+
+// DryRun says what Run would do. It reads, and changes nothing.
+func DryRun(config Config) (Would, error) {
+	if err := config.checkSettings(); err != nil {
+		return Would{}, err
+	}
+	has, err := device.Look()
+	if err != nil {
+		return Would{}, err
+	}
+	var w Would
+	if w.Offer, err = config.offer(has); err != nil {
+		return w, err
+	}
+	root := filepath.Clean(config.Data)
+	w.Joined = client.Joined(filepath.Join(root, "identity"))
+	join := "join with the token: one request to " + config.Join + ", which is told name, offer and a public key"
+	if w.Joined {
+		join = "none: it has joined before"
+	} else if config.Join == "" {
+		join = "none: without --join it would stop here"
+	}
+	w.Items = []WouldItem{
+		{"network", join, "UDP from a port of the system's choice, for the lease's encrypted mesh; TLS to gateways", "with the agent, or the lease"},
+		{"files", root + ": key, certificate, settings, last orders (mode 0700)", root + "/leases/ID: start script, Ray's session and state; " + root + "/minutes/ID.json: signed minutes", "leases with their lease, the rest with `raylink supplier uninstall`"},
+		{"sockets", "none", filepath.Dir(dataplane.SocketPath("")) + ", " + uapiSockets + ": control of the lease's data plane", "with the lease"},
+		{"ports that listen", "none", "one UDP port a lease", "with the lease"},
+		{"containers", "none", fmt.Sprintf("one, raylink-ID, labelled raylink.machine: no network, no capability, limits on processors, memory and pids; with --data-planes container a second one, %sID, on the host's network", planeName("")), "with the lease"},
+		{"images", "none", "the lease's image is pulled where it is missing", "stays: docker image rm"},
+		{"networks, bridges, firewall rules", "none", "none: interfaces are made inside the container's own namespace alone", "-"},
+		{"devices", "none", "/dev/net/tun, by the data plane; GPUs that the lease has, by the container", "with the lease"},
+		{"kernel settings, users, services", "none", "none", "-"},
+	}
+	if config.Runtime == RuntimeScripted {
+		w.Items[4].Then, w.Items[5].Then, w.Items[7].Then = "none: the runtime is scripted", "none", "none"
+	}
+	return w, nil
+}

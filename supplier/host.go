@@ -1,0 +1,23 @@
+package supplier
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+
+	"raylink/raylink"
+	"raylink/supplier/device"
+)
+
+// hostOf is what this machine is, as it is told to the coordinators. What cannot be read is left out, with a word in the log.
+func hostOf(ctx context.Context, offer raylink.Offer, log *slog.Logger) *raylink.Host {
+	h, notes := device.Probe(ctx, device.System())
+	for _, note := range notes {
+		log.Debug("a part of the machine is not known", "what", note.What, "why", note.Why)
+	}
+	h.Arch = offer.Arch // the machine's own, unless another is emulated
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" && build.Main.Version != "(devel)" {
+		h.Versions[raylink.VersionAgent] = build.Main.Version
+	}
+	return &h
+}

@@ -1,0 +1,199 @@
+package supplier
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"raylink/raylink"
+	"raylink/raylink/wire"
+)
+
+// scriptedConfig is what a verb gets of its flags.
+func scriptedConfig(data string) Config {
+	return Config{Data: data, Runtime: RuntimeScripted, DataPlanes: PlanesAuto, Name: "box"}
+}
+
+// tree names all files below a directory, with mode and size.
+func tree(t *testing.T, root string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		row := path + " " + info.Mode().String()
+		if !e.IsDir() {
+			row += " " + info.ModTime().String()
+		}
+		out = append(out, row)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// used is a data directory as an agent leaves it behind, without an identity.
+func used(t *testing.T, orders ...wire.LeaseOrder) string {
+	t.Helper()
+	f := files{root: filepath.Join(t.TempDir(), "supplier")}
+	if err := f.open(); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := f.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := f.saveAssignment(wire.Assignment{Leases: orders}); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(filepath.Join(f.root, viewFile), View{At: time.Now(), Machine: machine}); err != nil {
+		t.Fatal(err)
+	}
+	for _, order := range orders {
+		if err := os.MkdirAll(f.plane(order.Lease), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f.root
+}
+
+// TestUninstallLeavesNothing: the file system is as before; what the agent did not make stays; twice is once.
+func TestUninstallLeavesNothing(t *testing.T) {
+	data := used(t)
+	parent := filepath.Dir(data)
+	if err := os.RemoveAll(data + ".x"); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	gone, err := Uninstall(t.Context(), scriptedConfig(data), false, log)
+	if err != nil || gone.Machine != machine || len(gone.Left) != 0 {
+		t.Fatalf("%+v, %v", gone, err)
+	}
+	if left := tree(t, parent); len(left) != 1 {
+		t.Errorf("left: %q", left)
+	}
+	if gone, err = Uninstall(t.Context(), scriptedConfig(data), false, log); err != nil || gone.Leases != 0 {
+		t.Errorf("the second time: %+v, %v", gone, err)
+	}
+
+	data = used(t)
+	if err := os.WriteFile(filepath.Join(data, "thesis.txt"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gone, err = Uninstall(t.Context(), scriptedConfig(data), false, log)
+	if err != nil || len(gone.Left) != 1 || !strings.Contains(gone.Left[0], "thesis.txt") {
+		t.Errorf("a stranger's file: %+v, %v", gone, err)
+	}
+	if entries, _ := os.ReadDir(data); len(entries) != 1 {
+		t.Errorf("left are %v", entries)
+	}
+}
+
+// TestUninstallTouchesNoStrangers: a directory that is no agent's is refused, whatever is forced.
+func TestUninstallTouchesNoStrangers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, dir)
+	_, err := Uninstall(t.Context(), scriptedConfig(dir), true, slog.New(slog.DiscardHandler))
+	if told := raylink.AsError(err); told == nil || told.Code != raylink.CodeInvalid || !slices.Equal(before, tree(t, dir)) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestUninstallAsksWhileSomebodyWouldLose: with a lease, or minutes that are not settled, it drains and refuses; --force goes on.
+func TestUninstallAsksWhileSomebodyWouldLose(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	data := used(t, wire.LeaseOrder{Lease: head, Want: raylink.WantRun})
+	f := files{root: data}
+	if err := save(f.minutes(worker), tally{Records: []wire.MinuteRecord{{Lease: worker}, {Lease: worker, Ordinal: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Uninstall(t.Context(), scriptedConfig(data), false, log)
+	told := raylink.AsError(err)
+	if told == nil || told.Code != raylink.CodeConflict || !strings.Contains(told.Message, "1 lease(s)") || !strings.Contains(told.Message, "2 signed minute(s)") {
+		t.Fatalf("%v", err)
+	}
+	if o, err := ReadOwner(data); err != nil || o.Drain == nil {
+		t.Errorf("it is not drained: %+v %v", o, err)
+	}
+	gone, err := Uninstall(t.Context(), scriptedConfig(data), true, log)
+	if err != nil || gone.Lost != 2 {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("the directory is still there")
+	}
+}
+
+// TestUninstallEndsTheAgent: an agent that runs elsewhere, in a container too, ends itself when its owner's settings say so.
+func TestUninstallEndsTheAgent(t *testing.T) {
+	data := used(t)
+	f := files{root: data}
+	unlock, err := f.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { // an agent that looks at its owner's settings, as Agent.Run does
+		defer close(done)
+		defer unlock()
+		for t.Context().Err() == nil {
+			if o, err := ReadOwner(data); err == nil && o.Ends != nil {
+				return
+			}
+			<-time.After(time.Millisecond)
+		}
+	}()
+	if _, err := Uninstall(t.Context(), scriptedConfig(data), false, slog.New(slog.DiscardHandler)); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
+
+func TestTheAgentEndsWhenItIsUninstalled(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.stop()
+		now := time.Now()
+		if _, err := ChangeOwner(w.dir, func(o *Owner) error { o.Ends = &now; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
+		defer cancel()
+		agent := New(Parts{Machine: machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator, Runtime: w.host.For(machine), Planes: w.host.Planes(machine)}, slog.New(slog.DiscardHandler))
+		if err := agent.Run(ctx); err != nil || ctx.Err() != nil {
+			t.Errorf("it ended with %v, %v", err, ctx.Err())
+		}
+	})
+}
+
+// TestDryRunChangesNothing: not a file, not a time.
+func TestDryRunChangesNothing(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "tcp://127.0.0.1:1") // whoever asks the engine fails
+	parent := t.TempDir()
+	before := tree(t, parent)
+	config := scriptedConfig(filepath.Join(parent, "supplier"))
+	config.Runtime, config.Join = RuntimeDocker, "https://127.0.0.1:1"
+	w, err := DryRun(config)
+	if err != nil || len(w.Items) < 8 || w.Joined || w.Offer.Resources.CPU == 0 {
+		t.Errorf("%+v, %v", w, err)
+	}
+	if after := tree(t, parent); !slices.Equal(before, after) {
+		t.Errorf("before %q, after %q", before, after)
+	}
+}
