@@ -15,10 +15,13 @@ import (
 
 const (
 	// answerTime is how long the other's answer to our initiation is waited for. Longer round trips fall back to WireGuard's retry.
-	answerTime = 400 * time.Millisecond
+	answerTime = 450 * time.Millisecond
 	// thinkTime is how long our own device may take over a message: its workers overtake one another. After that we conclude, of an
 	// initiation, that it came from a peer not known yet.
 	thinkTime = 150 * time.Millisecond
+	// lateTime is how long the one that follows holds the other's initiation back when its own is under way: a process that was not
+	// scheduled for a while finds the initiation and the answer that overtook it in the same instant.
+	lateTime = 25 * time.Millisecond
 
 	strangersMax = 256
 )
@@ -27,19 +30,23 @@ const (
 // instant, so both of a pair initiate; each then forgets its own initiation over the other's, finds the answer to it invalid, and
 // tries again 5 s later, perhaps to cross again. Here the one with the smaller key leads. It holds the other's initiation back while
 // its own is under way, and drops it when the answer comes; and it holds its own back while it thinks over the other's, and drops it
-// when it answers.
+// when it answers. The other follows: it answers an initiation, unless the answer to its own comes right behind it.
+//
+// Neither's device ever has an initiation and an answer of the same peer at once: wireguard-go's workers take them side by side, and may
+// agree on a key under an index that they have just forgotten. Such a session carries bytes one way only, for 15 s and more.
 type crossing struct {
 	conn.Bind
 
 	mu        sync.Mutex
-	pairs     map[string]*pair     // by endpoint: those that we lead
-	strangers map[string]time.Time // when initiations came from endpoints that we do not lead, or do not know yet
+	pairs     map[string]*pair     // by endpoint
+	strangers map[string]time.Time // when initiations came from endpoints that we do not know yet
 	due       chan parked          // initiations of others whose time has come
 	closed    chan struct{}        // nil while the bind is closed
 }
 
-// pair is what the leading side remembers of a handshake.
+// pair is what is remembered of the handshakes with one other.
 type pair struct {
+	leads    bool      // we do
 	sent     time.Time // our initiation, without an answer so far
 	answered time.Time // their answer to it
 	heard    time.Time // their initiation, not answered by us so far
@@ -69,20 +76,21 @@ func newCrossing(bind conn.Bind) *crossing {
 	return &crossing{Bind: bind, strangers: make(map[string]time.Time)}
 }
 
-// setPeers says at which endpoints peers with greater keys are expected.
+// setPeers says at which endpoints peers are expected. Those with greater keys follow us.
 func (b *crossing) setPeers(own overlay.Key, peers []overlay.Peer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.pairs
 	b.pairs = make(map[string]*pair, len(peers))
 	for _, peer := range peers {
-		if !peer.Endpoint.IsValid() || string(own[:]) > string(peer.PublicKey[:]) {
+		if !peer.Endpoint.IsValid() {
 			continue
 		}
 		at := netip.AddrPortFrom(peer.Endpoint.Addr().Unmap(), peer.Endpoint.Port()).String()
 		if b.pairs[at] = before[at]; b.pairs[at] == nil {
 			b.pairs[at] = &pair{heard: b.strangers[at]} // our device may still be busy with it
 		}
+		b.pairs[at].leads = string(own[:]) < string(peer.PublicKey[:])
 	}
 }
 
@@ -152,11 +160,22 @@ func (b *crossing) filter(source conn.ReceiveFunc) conn.ReceiveFunc {
 					sizes[i] = 0
 				}
 			case device.MessageResponseType:
-				b.answered(endpoints[i].DstToString())
+				if !b.answered(endpoints[i].DstToString()) {
+					sizes[i] = 0
+				}
 			}
 		}
 		return n, err
 	}
+}
+
+// wait is how long the other's initiation is held back, from now on.
+func (p *pair) wait() time.Duration {
+	under := answerTime - time.Since(p.sent)
+	if !p.leads && time.Since(p.sent) < device.RekeyTimeout {
+		under = lateTime
+	}
+	return max(under, thinkTime-time.Since(p.answered))
 }
 
 // holdIn parks the other's initiation while ours is under way.
@@ -172,7 +191,7 @@ func (b *crossing) holdIn(packet []byte, endpoint conn.Endpoint) bool {
 		b.strangers[at] = time.Now()
 		return false
 	}
-	left := max(answerTime-time.Since(pair.sent), thinkTime-time.Since(pair.answered))
+	left := pair.wait()
 	if left <= 0 {
 		pair.heard = time.Now()
 		return false
@@ -205,7 +224,7 @@ func (b *crossing) holdOut(packet []byte, endpoint conn.Endpoint) bool {
 	if pair == nil || b.closed == nil {
 		return false
 	}
-	if time.Since(pair.heard) > thinkTime {
+	if !pair.leads || time.Since(pair.heard) > thinkTime {
 		pair.sent = time.Now()
 		return false
 	}
@@ -226,14 +245,21 @@ func (b *crossing) holdOut(packet []byte, endpoint conn.Endpoint) bool {
 	return true
 }
 
-// answered: the other has answered our initiation, its own is moot.
-func (b *crossing) answered(at string) {
+// answered: the other has answered our initiation, its own is moot. It reports false when our device is busy with the other's: then the
+// answer came too late, and must not reach it.
+func (b *crossing) answered(at string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if pair := b.pairs[at]; pair != nil {
-		pair.sent, pair.answered = time.Time{}, time.Now()
-		drop(&pair.in)
+	pair := b.pairs[at]
+	if pair == nil {
+		return true
 	}
+	if time.Since(pair.heard) <= thinkTime {
+		return false
+	}
+	pair.sent, pair.answered = time.Time{}, time.Now()
+	drop(&pair.in)
+	return true
 }
 
 // answering: we answer the other's initiation, ours is moot.
@@ -241,7 +267,7 @@ func (b *crossing) answering(at string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if pair := b.pairs[at]; pair != nil {
-		pair.heard = time.Time{}
+		pair.sent, pair.heard = time.Time{}, time.Time{}
 		drop(&pair.out)
 	}
 }

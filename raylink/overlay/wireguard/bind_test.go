@@ -16,10 +16,20 @@ import (
 	"raylink/raylink/overlay"
 )
 
-// wire is an underlay in memory whose packets take a while.
+// wire is an underlay in memory whose packets take a while. What a sleeper is sent, he reads when he wakes, all at once.
 type wire struct {
-	delay time.Duration
-	ports map[string]*port
+	delay   time.Duration
+	sleeper string
+	wakes   time.Time
+	ports   map[string]*port
+}
+
+// arrival is how long a packet takes that is sent now.
+func (w *wire) arrival(to string) time.Duration {
+	if to == w.sleeper {
+		return max(w.delay, time.Until(w.wakes))
+	}
+	return w.delay
 }
 
 // port is a conn.Bind on a wire.
@@ -76,7 +86,7 @@ func (p *port) Send(packets [][]byte, to conn.Endpoint) error {
 	far := p.wire.ports[to.DstToString()]
 	for _, packet := range packets {
 		letter := letter{append([]byte(nil), packet...), p.at}
-		time.AfterFunc(p.wire.delay, func() { far.in <- letter })
+		time.AfterFunc(p.wire.arrival(to.DstToString()), func() { far.in <- letter })
 	}
 	return nil
 }
@@ -85,29 +95,48 @@ func (p *port) SetMark(uint32) error                             { return nil }
 func (p *port) ParseEndpoint(text string) (conn.Endpoint, error) { return endpoint(text), nil }
 func (p *port) BatchSize() int                                   { return 1 }
 
-// silent is a link on which nobody speaks.
-type silent struct{ events chan tun.Event }
-
-func (s silent) File() *os.File                   { return nil }
-func (s silent) MTU() (int, error)                { return overlay.MTUDirect, nil }
-func (s silent) Name() (string, error)            { return "silent", nil }
-func (s silent) Events() <-chan tun.Event         { return s.events }
-func (s silent) BatchSize() int                   { return 1 }
-func (s silent) Write([][]byte, int) (int, error) { return 1, nil }
-func (s silent) Close() error                     { close(s.events); return nil }
-
-func (s silent) Read([][]byte, []int, int) (int, error) {
-	<-s.events // until it is closed
-	return 0, os.ErrClosed
+// silent is a link on which nobody speaks before its owner does.
+type silent struct {
+	events chan tun.Event
+	out    chan []byte // packets to send
+	in     chan []byte // packets that came
 }
 
-func startSilent(t *testing.T, w *wire, n byte) *member {
+func newSilent() silent {
+	return silent{make(chan tun.Event), make(chan []byte, 10), make(chan []byte, 10)}
+}
+
+func (s silent) File() *os.File           { return nil }
+func (s silent) MTU() (int, error)        { return overlay.MTUDirect, nil }
+func (s silent) Name() (string, error)    { return "silent", nil }
+func (s silent) Events() <-chan tun.Event { return s.events }
+func (s silent) BatchSize() int           { return 1 }
+func (s silent) Close() error             { close(s.events); return nil }
+
+func (s silent) Write(packets [][]byte, offset int) (int, error) {
+	for _, packet := range packets {
+		s.in <- append([]byte(nil), packet[offset:]...)
+	}
+	return len(packets), nil
+}
+
+func (s silent) Read(packets [][]byte, sizes []int, offset int) (int, error) {
+	select {
+	case packet := <-s.out:
+		sizes[0] = copy(packets[0][offset:], packet)
+		return 1, nil
+	case <-s.events: // closed
+		return 0, os.ErrClosed
+	}
+}
+
+func startSilent(t *testing.T, w *wire, n byte, link silent) *member {
 	t.Helper()
 	at := fmt.Sprintf("192.0.2.%d:1", n)
 	m, err := start(Config{
 		PrivateKey: overlay.PrivateKey{8 * n, 31: 64}, MTU: overlay.MTUDirect,
 		Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 1, n}), 24),
-	}, silent{make(chan tun.Event)}, w.plug(at), slog.New(slog.DiscardHandler))
+	}, link, w.plug(at), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,21 +158,13 @@ func TestPairsShakeHandsAtOnce(t *testing.T) {
 
 func shake(t *testing.T, delay, skew time.Duration) {
 	w := &wire{delay: delay, ports: make(map[string]*port)}
-	a, b := startSilent(t, w, 2), startSilent(t, w, 10)
+	a, b := startSilent(t, w, 2, newSilent()), startSilent(t, w, 10, newSilent())
 	defer a.device.Close()
 	defer b.device.Close()
 	began := time.Now()
 	for i, m := range []*member{a, b} {
 		other := []*member{b, a}[i]
-		mesh := overlay.Mesh{Address: m.Address(), Peers: []overlay.Peer{{
-			PublicKey: other.PublicKey(), Address: other.Address().Addr(),
-			Endpoint: netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:1", other.Address().Addr().As4()[3])),
-		}}}
-		time.AfterFunc(max(0, skew), func() {
-			if err := m.SetMesh(mesh); err != nil {
-				t.Error(err)
-			}
-		})
+		time.AfterFunc(max(0, skew), func() { meet(t, m, other) })
 		skew = -skew
 	}
 	<-time.After(1100 * time.Millisecond)
@@ -154,4 +175,59 @@ func shake(t *testing.T, delay, skew time.Duration) {
 			t.Fatalf("%s has no session after %s: %+v, %v", m.Address(), time.Since(began), status, err)
 		}
 	}
+}
+
+// meet tells a member of the other.
+func meet(t *testing.T, m, other *member) {
+	mesh := overlay.Mesh{Address: m.Address(), Peers: []overlay.Peer{{
+		PublicKey: other.PublicKey(), Address: other.Address().Addr(),
+		Endpoint: netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:1", other.Address().Addr().As4()[3])),
+	}}}
+	if err := m.SetMesh(mesh); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWhoSleepsThroughAHandshake: a member's process is not scheduled for as long as the other waits for its answer, and then reads both
+// the other's initiation and the other's answer to its own. The session carries packets both ways all the same.
+func TestWhoSleepsThroughAHandshake(t *testing.T) {
+	for round := range 40 { // what it guards against is a race between wireguard-go's workers
+		synctest.Test(t, func(t *testing.T) {
+			w := &wire{delay: time.Millisecond, ports: make(map[string]*port)}
+			links := []silent{newSilent(), newSilent()}
+			members := []*member{startSilent(t, w, 2, links[0]), startSilent(t, w, 10, links[1])}
+			defer members[0].device.Close()
+			defer members[1].device.Close()
+			follower := 0
+			if string(members[0].public[:]) < string(members[1].public[:]) {
+				follower = 1
+			}
+			w.sleeper = fmt.Sprintf("192.0.2.%d:1", members[follower].Address().Addr().As4()[3])
+			w.wakes = time.Now().Add(answerTime + 2*time.Millisecond)
+			meet(t, members[1-follower], members[follower])
+			meet(t, members[follower], members[1-follower])
+			<-time.After(time.Second)
+			for i := range members {
+				links[i].out <- ping(members[i], members[1-i])
+			}
+			<-time.After(time.Second)
+			for i := range members {
+				select {
+				case <-links[i].in:
+				default:
+					t.Fatalf("round %d: %s is not heard", round, members[1-i].Address())
+				}
+			}
+		})
+	}
+}
+
+// ping is the shortest packet from one member to another: an IPv4 header (RFC 791, 3.1) without a checksum, which nobody here looks at.
+func ping(from, to *member) []byte {
+	source, destination := from.Address().Addr().As4(), to.Address().Addr().As4()
+	packet := make([]byte, 20)
+	packet[0], packet[3] = 0x45, byte(len(packet))
+	copy(packet[12:], source[:])
+	copy(packet[16:], destination[:])
+	return packet
 }
