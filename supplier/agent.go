@@ -52,6 +52,8 @@ type Parts struct {
 	Trust       image.Policy               // what is wanted of images before they run
 	Known       []string                   // references of images that the network may order; reported when they are here
 	Host        *raylink.Host              // what this machine is; nil where that is not known
+	NoEgress    bool                       // no lease reaches the Internet, whatever its order says
+	EgressBytes int64                      // that a lease may send and receive there together; 0 is no limit
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and

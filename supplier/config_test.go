@@ -144,7 +144,7 @@ func TestFilesAreTheTenantsOnlyWhereTheyMustBe(t *testing.T) {
 	w := &world{t: t, coordinator: newCoordinator()}
 	order := w.order(head, raylink.WantMesh)
 	for range 2 { // again, over what is there
-		if err := store.prepare(order); err != nil {
+		if err := store.prepare(order, order.Env); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,7 +155,7 @@ func TestFilesAreTheTenantsOnlyWhereTheyMustBe(t *testing.T) {
 		}
 	}
 	order.Command = []string{"ray", "\x00"}
-	if err := store.prepare(order); raylink.AsError(err) == nil || raylink.AsError(err).Code != raylink.CodeInvalid {
+	if err := store.prepare(order, order.Env); raylink.AsError(err) == nil || raylink.AsError(err).Code != raylink.CodeInvalid {
 		t.Errorf("a start line with a zero byte: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(store.root, "assignment.json"), []byte("{"), 0o600); err != nil {

@@ -78,8 +78,8 @@ func (f files) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// prepare writes all that the container finds at /raylink. It may be done again as long as Ray does not run.
-func (f files) prepare(order wire.LeaseOrder) error {
+// prepare writes all that the container finds at /raylink; env is the order's environment with what this machine adds. It may be done again as long as Ray does not run.
+func (f files) prepare(order wire.LeaseOrder, env map[string]string) error {
 	node := f.node(order.Lease)
 	for _, d := range []struct {
 		path  string
@@ -97,7 +97,7 @@ func (f files) prepare(order wire.LeaseOrder) error {
 		}
 	}
 	if len(order.Command) > 0 {
-		script, err := ray.StartScript(order.Command, order.Env)
+		script, err := ray.StartScript(order.Command, env)
 		if err != nil {
 			return raylink.Errorf(raylink.CodeInvalid, "writing the start script of %s: %v", order.Node, err)
 		}

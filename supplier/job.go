@@ -36,6 +36,7 @@ type work struct {
 	plane runtime.Plane
 	key   overlay.PrivateKey
 	port  uint16
+	used  int64                       // bytes of egress
 	trust func(wire.LeaseOrder) error // says why the order's image must not run
 }
 
@@ -56,7 +57,7 @@ func (a *Agent) begin(ctx context.Context, l *lease, kinds []converge.Kind) {
 	agent := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	l.job = &job{kinds: kinds, cancel: cancel}
-	w := work{id: l.id, order: l.order, kinds: kinds, pid: l.instance.Pid, plane: l.plane, key: l.key, port: l.port, trust: a.trust()}
+	w := work{id: l.id, order: l.order, kinds: kinds, pid: l.instance.Pid, plane: l.plane, key: l.key, port: l.port, used: l.tally.Egress, trust: a.trust()}
 	a.log.Debug("begins", "lease", l.id, "steps", kinds)
 	a.jobs.Go(func() {
 		defer cancel()
@@ -84,7 +85,7 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 		}
 		return a.images.Ensure(ctx, order.Image)
 	case converge.Prepare:
-		return a.files.prepare(order)
+		return a.files.prepare(order, a.environment(order))
 	case converge.HoldBack:
 		return a.files.clearGo(out.id)
 	case converge.StartContainer:
@@ -151,6 +152,7 @@ func (a *Agent) startPlane(ctx context.Context, out *outcome) error {
 	mesh := out.order.Mesh
 	plane, err := a.parts.Planes.Start(ctx, runtime.PlaneSpec{
 		Lease: out.id, Machine: a.parts.Machine, Pid: out.pid, Dir: a.files.plane(out.id), Key: out.key, Port: out.port, Address: mesh.Address, MTU: mesh.MTU,
+		Egress: a.egress(out.order, out.used),
 	})
 	if err != nil {
 		return fmt.Errorf("putting the overlay into the container of %s: %w", out.order.Node, err)

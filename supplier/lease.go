@@ -170,6 +170,7 @@ func (a *Agent) look(ctx context.Context, l *lease) {
 			l.adopting = time.Time{}
 		}
 		l.status, l.key, l.port = status, status.Key, status.Port
+		l.tally.Egress = max(l.tally.Egress, status.Egress)
 	case errors.Is(err, runtime.ErrNoPlane):
 		l.lost(now, a)
 	case l.silent.IsZero():
@@ -326,6 +327,7 @@ func (a *Agent) describe(l *lease) wire.LeaseReport {
 		Lease: l.id, Stage: converge.Stage(l.order, l.have(now, a.imageReady(l))), Blocked: l.blocked,
 		Restarts: l.instance.Restarts, Failure: l.trouble.failure, Minutes: slices.Clone(l.tally.Records[:min(len(l.tally.Records), recordsMax)]),
 	}
+	r.Egress = l.tally.Egress
 	r.Progress = a.images.Progress(l.order.Image)
 	if l.key.IsZero() || l.port == 0 {
 		return r

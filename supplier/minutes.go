@@ -13,11 +13,12 @@ const maxGap = 5 * time.Second
 // tally counts the time in which a lease was alive, minute by minute from ready on, and keeps the signed records until they are settled.
 // It is kept on disk, so that a new agent goes on with the minute that is open.
 type tally struct {
-	Open    int64               `json:"open"`    // ordinal of the minute that is counted
-	Alive   time.Duration       `json:"alive"`   // of that minute
-	Looked  time.Time           `json:"looked"`  // when it was looked at last; zero before the first look
-	Was     bool                `json:"was"`     // whether it was alive then
-	Records []wire.MinuteRecord `json:"records"` // signed, not known to be settled
+	Open    int64               `json:"open"`             // ordinal of the minute that is counted
+	Alive   time.Duration       `json:"alive"`            // of that minute
+	Looked  time.Time           `json:"looked"`           // when it was looked at last; zero before the first look
+	Was     bool                `json:"was"`              // whether it was alive then
+	Records []wire.MinuteRecord `json:"records"`          // signed, not known to be settled
+	Egress  int64               `json:"egress,omitempty"` // bytes exchanged with the Internet
 }
 
 // part is a minute that is over: how many of its seconds were alive.

@@ -45,9 +45,13 @@ func (p *processPlanes) socket(lease raylink.LeaseID) string {
 }
 
 func (p *processPlanes) config(spec runtime.PlaneSpec) dataplane.Config {
-	return dataplane.Config{
+	config := dataplane.Config{
 		Lease: string(spec.Lease), Dir: spec.Dir, Socket: p.socket(spec.Lease), Pid: spec.Pid, Address: spec.Address, MTU: spec.MTU, Port: spec.Port,
 	}
+	if e := spec.Egress; e != nil {
+		config.Egress = &dataplane.Egress{Bytes: e.Bytes, Used: e.Used, Host: e.Host}
+	}
+	return config
 }
 
 // Start runs `raylink dataplane` in a session of its own.
@@ -181,7 +185,11 @@ func (p *plane) Status(ctx context.Context) (runtime.PlaneStatus, error) {
 	if status.PublicKey != p.key.Public() {
 		return runtime.PlaneStatus{}, fmt.Errorf("%w: another one took its place", runtime.ErrNoPlane)
 	}
-	return runtime.PlaneStatus{Key: p.key, Port: status.Port, Attached: status.ContainerPid}, nil
+	now := runtime.PlaneStatus{Key: p.key, Port: status.Port, Attached: status.ContainerPid}
+	if status.Egress != nil {
+		now.Egress = status.Egress.Bytes
+	}
+	return now, nil
 }
 
 func (p *plane) SetMesh(ctx context.Context, mesh overlay.Mesh) error {

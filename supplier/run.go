@@ -86,7 +86,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
 		Trust: trust, Known: networkImages(offer.Arch),
-		Host: hostOf(ctx, offer, log),
+		Host: hostOf(ctx, offer, log), NoEgress: config.NoEgress, EgressBytes: int64(config.Egress),
 	}, log).Run(ctx)
 }
 

@@ -60,8 +60,9 @@ type ViewLease struct {
 	Stage     raylink.Stage     `json:"stage"`
 	ReadyAt   *time.Time        `json:"ready_at,omitempty"`
 	Restarts  int               `json:"restarts,omitempty"`
-	Unsettled int               `json:"unsettled,omitempty"` // minutes that are signed and not settled
-	Progress  *wire.Progress    `json:"progress,omitempty"`  // of its image
+	Unsettled int               `json:"unsettled,omitempty"`    // minutes that are signed and not settled
+	Egress    int64             `json:"egress_bytes,omitempty"` // exchanged with the Internet, in whole MiB
+	Progress  *wire.Progress    `json:"progress,omitempty"`     // of its image
 	Failure   *raylink.Failure  `json:"failure,omitempty"`
 	Trouble   string            `json:"trouble,omitempty"` // the step that goes wrong, and how often it did
 }
@@ -213,7 +214,8 @@ func (a *Agent) show(now time.Time, report wire.AgentReport, owner Owner, will W
 
 func (a *Agent) showLease(l *lease, now time.Time, report wire.AgentReport) ViewLease {
 	v := ViewLease{Lease: l.id, Cluster: l.order.Cluster, Node: l.order.Node, Want: string(l.order.Want), ReadyAt: l.order.ReadyAt,
-		Restarts: l.instance.Restarts, Unsettled: len(l.tally.Records)}
+		Restarts: l.instance.Restarts, Unsettled: len(l.tally.Records),
+		Egress: l.tally.Egress >> 20 << 20} // whole, so that not every look writes a view
 	v.Stage = converge.Stage(l.order, l.have(now, a.images.Present(l.order.Image)))
 	for _, r := range report.Leases {
 		if r.Lease == l.id {

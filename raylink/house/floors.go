@@ -66,6 +66,7 @@ func Floors() []Row {
 		{"coordinator/authority", Floor3a, nil},
 		{"supplier/device", Floor3a, nil},
 		{"supplier/device/nvml", Floor3a, nil},
+		{"supplier/egress", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},

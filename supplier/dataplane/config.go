@@ -41,6 +41,8 @@ type Config struct {
 	Address netip.Prefix `json:"address"`
 	MTU     int          `json:"mtu,omitempty"`         // bytes; 0 is overlay.MTUDirect
 	Port    uint16       `json:"listen_port,omitempty"` // UDP; 0 takes any free one
+	// Egress makes this process the lease's way to the Internet; absent, there is none.
+	Egress *Egress `json:"egress,omitempty"`
 }
 
 // SocketPath is where a lease's data plane listens unless told otherwise: short, whatever the lease's directory is called.

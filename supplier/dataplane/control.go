@@ -18,6 +18,7 @@ import (
 	"raylink/raylink"
 	"raylink/raylink/overlay"
 	"raylink/raylink/overlay/wireguard"
+	"raylink/supplier/egress"
 )
 
 const (
@@ -38,6 +39,7 @@ type Status struct {
 	Preflight    PreflightStatus `json:"preflight"`
 	Netns        uint64          `json:"netns"` // inode of the namespace that is served
 	ContainerPid int             `json:"container_pid,omitempty"`
+	Egress       *egress.Count   `json:"egress,omitempty"` // absent without
 }
 
 // PeerStatus is one peer as WireGuard sees it. LastHandshake is absent before the first; bytes are counted on the wire.
@@ -63,6 +65,7 @@ type control struct {
 	space   *namespace
 	device  *wireguard.Device
 	checks  *preflight
+	proxy   *egress.Proxy // nil without
 	log     *slog.Logger
 	started time.Time
 
@@ -218,6 +221,10 @@ func (c *control) status() (Status, error) {
 		PublicKey: c.device.PublicKey(), Port: c.device.Port(), Address: c.config.Address, MTU: c.config.MTU,
 		Peers: make([]PeerStatus, 0, len(peers)), Preflight: c.checks.now(),
 		Netns: c.space.inode, ContainerPid: c.config.Pid,
+	}
+	if c.proxy != nil {
+		count := c.proxy.Count()
+		status.Egress = &count
 	}
 	for _, peer := range peers {
 		status.Peers = append(status.Peers, PeerStatus{

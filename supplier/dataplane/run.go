@@ -74,6 +74,9 @@ func serve(ctx context.Context, config Config, space *namespace, device *wiregua
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	control := newControl(config, space, device, log)
+	proxy, done := openEgress(ctx, config, space, log)
+	control.proxy = proxy
+	defer func() { cancel(); <-done }()
 	if err := control.open(ctx); err != nil {
 		return err
 	}

@@ -46,6 +46,14 @@ type PlaneSpec struct {
 	Port    uint16       // UDP; 0 takes a free one
 	Address netip.Prefix // own overlay address with the cluster's prefix
 	MTU     int          // bytes; 0 is the overlay's own choice
+	Egress  *Egress      // nil is no way to the Internet
+}
+
+// Egress bounds what a lease exchanges with the Internet, both ways together, over its life.
+type Egress struct {
+	Bytes int64      // 0 is no limit
+	Used  int64      // of Bytes, before this data plane
+	Host  netip.Addr // under which the machine is known outside, and which is not reached; may be zero
 }
 
 // PlaneStatus is what a running data plane says of itself.
@@ -53,4 +61,5 @@ type PlaneStatus struct {
 	Key      overlay.PrivateKey // kept in memory only, here as there
 	Port     uint16             // UDP, outside the overlay
 	Attached int                // the pid whose namespace the TUN is in
+	Egress   int64              // bytes exchanged with the Internet since the lease began
 }

@@ -1,0 +1,54 @@
+package supplier
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"raylink/raylink/wire"
+)
+
+func TestEgress(t *testing.T) {
+	nowhere := func() (netip.Addr, error) { return netip.Addr{}, errors.New("not known") }
+	for _, c := range []struct {
+		no           bool
+		owner, asked int64
+		allow, want  bool
+		limit        int64
+	}{
+		{false, 0, 0, true, true, 0}, {false, 7, 0, true, true, 7}, {false, 0, 5, true, true, 5}, {false, 7, 5, true, true, 5}, {false, 5, 7, true, true, 5},
+		{true, 7, 5, true, false, 0}, {false, 7, 5, false, false, 0},
+	} {
+		a := &Agent{parts: Parts{NoEgress: c.no, EgressBytes: c.owner, Address: nowhere}}
+		order := wire.LeaseOrder{Node: "w-1", Env: map[string]string{"A": "b"}, Egress: wire.Egress{Allow: c.allow, Bytes: c.asked}}
+		order.Mesh.Address = netip.MustParsePrefix("100.64.3.7/24")
+		e, env := a.egress(order, 3), a.environment(order)
+		if (e != nil) != c.want || e != nil && (e.Bytes != c.limit || e.Used != 3) {
+			t.Errorf("%+v: %+v", c, e)
+		}
+		if _, ok := env["https_proxy"]; ok != c.want || env["A"] != "b" {
+			t.Errorf("%+v: %v", c, env)
+		}
+		if c.want {
+			without := "," + env["NO_PROXY"] + ","
+			for _, name := range []string{"localhost", "127.0.0.1", "w-1", "100.64.0.0/10", "100.64.3.0/24", "100.64.3.0", "100.64.3.8", "100.64.3.255"} {
+				if !strings.Contains(without, ","+name+",") {
+					t.Errorf("%s is not in %s", name, without)
+				}
+			}
+			if strings.Contains(without, ",100.64.4.0,") {
+				t.Error(without)
+			}
+		}
+	}
+}
+
+// TestTenantsOwnProxy: who sets http_proxy means HTTP_PROXY as well.
+func TestTenantsOwnProxy(t *testing.T) {
+	a := &Agent{parts: Parts{Address: func() (netip.Addr, error) { return netip.MustParseAddr("9.8.7.6"), nil }}}
+	env := a.environment(wire.LeaseOrder{Env: map[string]string{"http_proxy": ""}, Egress: wire.Egress{Allow: true}})
+	if _, ok := env["HTTP_PROXY"]; ok || env["http_proxy"] != "" || env["https_proxy"] == "" {
+		t.Error(env)
+	}
+}
