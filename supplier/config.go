@@ -24,9 +24,10 @@ type Config struct {
 	Data       string   `flag:"data" default:"/var/lib/raylink/supplier" help:"directory of the identity, the leases and the minutes not yet settled; a container must see it under the host's own path"`
 	CPUs       Cores    `flag:"cpus" help:"cores to rent out, such as 4 or 0.5; by default all"`
 	Memory     Bytes    `flag:"memory" help:"memory to rent out, such as 16Gi; by default nine tenths of what there is"`
+	GPUs       string   `flag:"gpus" default:"all" help:"GPUs to rent out: all, none, or how many; those of one model that the catalogue knows"`
 	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by"`
 	CPUHour    Price    `flag:"price-cpu-hour" default:"0.02" help:"asking price of one core for an hour, in USD"`
-	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; GPUs are not offered yet"`
+	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; by default what the catalogue says of its model"`
 	Runtime    string   `flag:"runtime" default:"docker" help:"docker; process, for machines without Docker; or scripted, which only pretends to run anything, for trying out coordinators"`
 	DataPlanes string   `flag:"data-planes" default:"auto" help:"process: beside the agent; container: where the agent is a container itself; auto finds out"`
 	ImageKey   string   `flag:"image-key" help:"file with public keys in PEM, such as cosign.pub: only images that they signed count as signed; by default the network's own keys"`
@@ -132,6 +133,9 @@ func (c *Config) checkSettings() error {
 	}
 	if c.Runtime != RuntimeDocker && c.Runtime != RuntimeProcess && c.Runtime != RuntimeScripted {
 		return invalid("--runtime %q is not known", c.Runtime).WithHint("%s, %s and %s are", RuntimeDocker, RuntimeProcess, RuntimeScripted)
+	}
+	if _, err := c.gpus(); err != nil {
+		return err
 	}
 	if c.DataPlanes != PlanesAuto && c.DataPlanes != PlanesProcess && c.DataPlanes != PlanesContainer {
 		return invalid("--data-planes %q is not known", c.DataPlanes).WithHint("%s, %s and %s are", PlanesAuto, PlanesProcess, PlanesContainer)

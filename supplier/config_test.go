@@ -236,3 +236,53 @@ func TestScriptedHostsHaveAnyImage(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOfferGPUs: one model, as many as the owner likes, the rest told with the reason.
+func TestOfferGPUs(t *testing.T) {
+	host := func() *raylink.Host {
+		gpu := func(id, name string, memory int64) raylink.Device {
+			return raylink.Device{ID: id, Kind: raylink.DeviceGPU, Vendor: "nvidia", Name: name, Memory: memory}
+		}
+		sick := gpu("GPU-d", "NVIDIA GeForce RTX 4090", 24<<30)
+		sick.Fault = "Xid 79: it has fallen off the bus"
+		return &raylink.Host{Arch: "amd64", Memory: 64 << 30, Devices: []raylink.Device{
+			{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Threads: 8},
+			gpu("GPU-a", "NVIDIA GeForce RTX 4090", 24<<30), gpu("GPU-b", "NVIDIA GeForce RTX 4090", 24<<30), gpu("GPU-c", "NVIDIA GeForce RTX 3060", 12<<30), sick,
+		}}
+	}
+	for _, c := range []struct {
+		set, runtime string
+		price        Price
+		count        int64
+		model        string
+		rate         int64
+		usable       string
+	}{
+		{"", RuntimeDocker, 0, 2, "RTX-4090", 380_000, "GPU-a GPU-b"},
+		{"all", RuntimeDocker, 500_000, 2, "RTX-4090", 500_000, "GPU-a GPU-b"},
+		{"1", RuntimeDocker, 0, 1, "RTX-4090", 380_000, "GPU-a"},
+		{"9", RuntimeDocker, 0, 2, "RTX-4090", 380_000, "GPU-a GPU-b"},
+		{"none", RuntimeDocker, 0, 0, "", 0, ""},
+		{"0", RuntimeDocker, 0, 0, "", 0, ""},
+		{"all", RuntimeProcess, 0, 0, "", 0, ""},
+	} {
+		h, offer := host(), raylink.Offer{GPUHour: money.Rate(c.price)}
+		if err := (&Config{GPUs: c.set, Runtime: c.runtime}).offerGPUs(&offer, h, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		var usable []string
+		for _, d := range h.Devices[1:] {
+			if d.Fault == "" {
+				usable = append(usable, d.ID)
+			}
+		}
+		if offer.Resources.GPU != c.count*raylink.Unit || offer.Accelerator != c.model || int64(offer.GPUHour) != c.rate || strings.Join(usable, " ") != c.usable {
+			t.Errorf("--gpus %q on %s offers %+v, usable are %v", c.set, c.runtime, offer, usable)
+		}
+	}
+	for _, bad := range []string{"some", "-1", "1.5", "999"} {
+		if _, err := (&Config{GPUs: bad}).gpus(); err == nil {
+			t.Errorf("--gpus %s is taken", bad)
+		}
+	}
+}

@@ -43,6 +43,10 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	host := hostOf(ctx, offer, log)
+	if err := config.offerGPUs(&offer, host, log); err != nil {
+		return err
+	}
 	store := files{root: filepath.Clean(config.Data)}
 	if err := store.open(); err != nil {
 		return err
@@ -77,7 +81,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 		where.fixed = netip.MustParseAddr(config.Address) // checked above
 	}
 	log.Info("the agent works", "name", config.Name, "processor", has.Model, "cores", float64(offer.Resources.CPU)/raylink.Unit,
-		"memory_bytes", offer.Resources.Memory, "gpus", "not offered yet", "runtime", config.Runtime, "data_planes", config.DataPlanes)
+		"memory_bytes", offer.Resources.Memory, "gpus", offer.Resources.GPU/raylink.Unit, "model", offer.Accelerator, "runtime", config.Runtime, "data_planes", config.DataPlanes)
 	ctx, cancel := context.WithCancel(ctx)
 	var fresh sync.WaitGroup
 	defer fresh.Wait()
@@ -86,7 +90,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
 		Trust: trust, Known: networkImages(offer.Arch),
-		Host: hostOf(ctx, offer, log), NoEgress: config.NoEgress, EgressBytes: int64(config.Egress),
+		Host: host, NoEgress: config.NoEgress, EgressBytes: int64(config.Egress),
 	}, log).Run(ctx)
 }
 

@@ -34,7 +34,9 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 	for _, id := range slices.Sorted(maps.Keys(s.Machines)) {
 		m := s.Machines[id]
 		if at.Takes(m) {
-			free[id] = minus(m.Offer.Resources, s.Used(id))
+			room := minus(m.Offer.Resources, s.Used(id))
+			room.GPU = min(room.GPU, s.FreeGPUs(m)*raylink.Unit) // a lease gets particular ones
+			free[id] = room
 			has[id] = image != "" && stocks(seen.Machines[id].Report.Images, spec.Image, image, m.Offer.Arch)
 		}
 	}

@@ -205,21 +205,19 @@ func ProofOrders(s *state.State, machine raylink.MachineID) []wire.ProofOrder {
 	return orders
 }
 
-// provenOnly takes the machines out of free that are not proven, and leaves of the others' GPUs those that are. It tells how many wait, by reason.
+// provenOnly takes the machines out of free that are not proven; of the others' GPUs State.FreeGPUs has counted those that are. It tells how many wait,
+// by reason.
 func provenOnly(s *state.State, now time.Time, free map[raylink.MachineID]raylink.Resources) map[raylink.Reason]int {
 	waiting := map[raylink.Reason]int{}
 	if !s.Proving.Required {
 		return waiting
 	}
-	for id, room := range free {
+	for id := range free {
 		m := s.Machines[id]
 		if why, _ := s.Unproven(m, now); why != raylink.ReasonNone {
 			waiting[why]++
 			delete(free, id)
-			continue
 		}
-		room.GPU -= m.Offer.Resources.GPU - min(m.Offer.Resources.GPU, m.ProvenGPUs(now)*raylink.Unit)
-		free[id] = room
 	}
 	return waiting
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"raylink/coordinator/state"
@@ -50,7 +51,33 @@ func hits[K cmp.Ordered, V any](from map[K]V, meant func(K, V) bool) []K {
 }
 
 func newHost(m *state.Machine, said *raylink.Host, now time.Time) bool {
-	return m != nil && said != nil && m.State != state.MachineBanned && (m.Host == nil || now.Sub(m.HostAt) >= HostRest && !reflect.DeepEqual(m.Host, said)) && state.CheckHost(*said) == nil
+	if m == nil || said == nil || m.State == state.MachineBanned {
+		return false
+	}
+	due := m.Host == nil || now.Sub(m.HostAt) >= HostRest && !reflect.DeepEqual(m.Host, said) || broken(m.Host, said)
+	return due && state.CheckHost(*said) == nil
+}
+
+// broken says that a GPU which could be used cannot any more. That is followed at once, so that nothing is placed on it; the way back takes HostRest.
+func broken(was, said *raylink.Host) bool {
+	return slices.ContainsFunc(said.Devices, func(d raylink.Device) bool {
+		return d.Fault != "" && slices.ContainsFunc(was.Devices, func(w raylink.Device) bool { return w.ID == d.ID && w.Fault == "" })
+	})
+}
+
+// faultOf is what is wrong with the first GPU that has a fault, in its agent's words. The bus tells the owner which it is; the UUID nobody is told.
+func faultOf(h *raylink.Host) string {
+	for _, d := range h.Devices {
+		if d.Kind == raylink.DeviceGPU && d.Fault != "" {
+			at := ""
+			if d.Bus != "" {
+				at = " at " + d.Bus
+			}
+			words := ": " + d.Name + at + ": " + d.Fault
+			return strings.ToValidUTF8(words[:min(len(words), 190)], "") // a quarantine's detail is bounded
+		}
+	}
+	return ""
 }
 
 // rule is what is to be done about a machine's quarantine; nil for nothing. What a proof began only a proof ends, and what has a time lasts that long.
@@ -113,7 +140,7 @@ func cause(s *state.State, m *state.Machine) (raylink.Reason, string) {
 		return raylink.ReasonNone, ""
 	}
 	if usable := int64(len(m.GPUs())); offered > usable {
-		return raylink.ReasonDeviceFault, fmt.Sprintf("it offers %d GPUs and %d can be used", offered, usable)
+		return raylink.ReasonDeviceFault, fmt.Sprintf("it offers %d GPUs and %d can be used", offered, usable) + faultOf(m.Host)
 	}
 	return raylink.ReasonNone, ""
 }

@@ -154,6 +154,9 @@ func (s *State) fits(q *Quote) error {
 		if used.CPU+sum.CPU > have.CPU || used.Memory+sum.Memory > have.Memory || used.GPU+sum.GPU > have.GPU {
 			return raylink.Errorf(raylink.CodeCapacity, "machine %s has been taken meanwhile", n.Machine).WithHint("ask for a new quote")
 		}
+		if sum.GPU > 0 && sum.GPU > s.FreeGPUs(m)*raylink.Unit {
+			return raylink.Errorf(raylink.CodeCapacity, "a GPU of machine %s cannot be used any more", n.Machine).WithHint("ask for a new quote")
+		}
 	}
 	return nil
 }

@@ -169,6 +169,16 @@ func (s *State) freeGPUs(m *Machine, n int64) []string {
 	return free
 }
 
+// FreeGPUs is how many GPUs of a machine a lease may get now: those that can be used, that are proven where proofs are required, and that no lease has.
+// A machine that has not told what it is has as many as its offer leaves.
+func (s *State) FreeGPUs(m *Machine) int64 {
+	left := (m.Offer.Resources.GPU - s.Used(m.ID).GPU) / raylink.Unit
+	if m.Host == nil {
+		return left
+	}
+	return min(left, int64(len(s.freeGPUs(m, left))))
+}
+
 // Has says whether a machine has a tier of isolation, by its own word. A plain container every machine has; a virtual machine none, whatever it says.
 func (m *Machine) Has(tier raylink.Isolation) bool {
 	switch tier {
