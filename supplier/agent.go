@@ -54,6 +54,7 @@ type Parts struct {
 	Host        *raylink.Host              // what this machine is; nil where that is not known
 	NoEgress    bool                       // no lease reaches the Internet, whatever its order says
 	EgressBytes int64                      // that a lease may send and receive there together; 0 is no limit
+	Wipe        Wiper                      // what clears a GPU before a lease gets it; nil only where none is ever handed out
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and

@@ -122,6 +122,9 @@ func (a *Agent) startContainer(ctx context.Context, out *outcome) error {
 	if err != nil {
 		return err
 	}
+	if err := a.wipe(ctx, order.Devices); err != nil {
+		return err
+	}
 	spec := runtime.Spec{
 		Lease: out.id, Machine: a.parts.Machine, Cluster: order.Cluster, Hostname: hostname(order.Node), Image: id,
 		Dir: a.files.node(out.id), CPU: order.Limits.CPU, Memory: order.Limits.Memory, ShmBytes: ray.ShmBytes(order.Limits.Memory),

@@ -19,6 +19,7 @@ import (
 	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 	"raylink/supplier/device"
+	"raylink/supplier/prove/cuda"
 	"raylink/supplier/runtime"
 	"raylink/supplier/runtime/docker"
 	"raylink/supplier/runtime/scripted"
@@ -90,7 +91,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
 		Trust: trust, Known: networkImages(offer.Arch),
-		Host: host, NoEgress: config.NoEgress, EgressBytes: int64(config.Egress),
+		Host: host, NoEgress: config.NoEgress, EgressBytes: int64(config.Egress), Wipe: cuda.Wipe,
 	}, log).Run(ctx)
 }
 
