@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// answerTime is how long the other's answer to our initiation is waited for. Longer round trips fall back to WireGuard's retry.
-	answerTime = 450 * time.Millisecond
+	// answerTime is how long the other's answer to our initiation is waited for before its own is answered. Longer round trips fall back to
+	// WireGuard's retry.
+	answerTime = 2 * time.Second
 	// thinkTime is how long our own device may take over a message: its workers overtake one another. After that we conclude, of an
 	// initiation, that it came from a peer not known yet.
 	thinkTime = 150 * time.Millisecond
@@ -29,7 +30,8 @@ const (
 // crossing is a bind that lets a pair shake hands once. All members of a cluster learn of one another in the same
 // instant, so both of a pair initiate; each then forgets its own initiation over the other's, finds the answer to it invalid, and
 // tries again 5 s later, perhaps to cross again. Here the one with the smaller key leads. It holds the other's initiation back while
-// its own is under way, and drops it when the answer comes; and it holds its own back while it thinks over the other's, and drops it
+// its own is under way, and drops it when the answer comes. It sends its own once more then: the other knows it by now, perhaps did not when
+// the first came; who has taken the first finds the second too old. And it holds its own back while it thinks over the other's, and drops it
 // when it answers. The other follows: it answers an initiation, unless the answer to its own comes right behind it.
 //
 // Neither's device ever has an initiation and an answer of the same peer at once: wireguard-go's workers take them side by side, and may
@@ -51,6 +53,7 @@ type pair struct {
 	answered time.Time // their answer to it
 	heard    time.Time // their initiation, not answered by us so far
 	in, out  *parked   // initiations held back
+	ours     []byte    // our initiation, to be sent once more; nil when it was
 }
 
 // parked is a packet that waits for its timer.
@@ -197,6 +200,10 @@ func (b *crossing) holdIn(packet []byte, endpoint conn.Endpoint) bool {
 		return false
 	}
 	drop(&pair.in)
+	if ours := pair.ours; pair.leads && ours != nil && time.Since(pair.sent) < answerTime {
+		pair.ours = nil
+		b.Bind.Send([][]byte{ours}, endpoint) // lost packets are WireGuard's daily bread
+	}
 	held, due, closed := park(packet, endpoint), b.due, b.closed
 	pair.in = held
 	held.timer = time.AfterFunc(left, func() {
@@ -225,7 +232,7 @@ func (b *crossing) holdOut(packet []byte, endpoint conn.Endpoint) bool {
 		return false
 	}
 	if !pair.leads || time.Since(pair.heard) > thinkTime {
-		pair.sent = time.Now()
+		pair.sent, pair.ours = time.Now(), append([]byte(nil), packet...)
 		return false
 	}
 	drop(&pair.out)
@@ -235,11 +242,11 @@ func (b *crossing) holdOut(packet []byte, endpoint conn.Endpoint) bool {
 		b.mu.Lock()
 		still := pair.out == held
 		if still {
-			pair.out, pair.sent = nil, time.Now()
+			pair.out, pair.sent, pair.ours = nil, time.Now(), held.bytes
 		}
 		b.mu.Unlock()
 		if still {
-			b.Bind.Send([][]byte{held.bytes}, endpoint) // lost packets are WireGuard's daily bread
+			b.Bind.Send([][]byte{held.bytes}, endpoint) // as above
 		}
 	})
 	return true
@@ -257,7 +264,7 @@ func (b *crossing) answered(at string) bool {
 	if time.Since(pair.heard) <= thinkTime {
 		return false
 	}
-	pair.sent, pair.answered = time.Time{}, time.Now()
+	pair.sent, pair.answered, pair.ours = time.Time{}, time.Now(), nil
 	drop(&pair.in)
 	return true
 }
@@ -267,7 +274,7 @@ func (b *crossing) answering(at string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if pair := b.pairs[at]; pair != nil {
-		pair.sent, pair.heard = time.Time{}, time.Time{}
+		pair.sent, pair.heard, pair.ours = time.Time{}, time.Time{}, nil
 		drop(&pair.out)
 	}
 }
