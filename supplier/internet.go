@@ -1,7 +1,6 @@
 package supplier
 
 import (
-	"maps"
 	"net"
 	"net/netip"
 	"strconv"
@@ -30,7 +29,8 @@ func (a *Agent) egress(order wire.LeaseOrder, used int64) *runtime.Egress {
 	return e
 }
 
-// environment is the order's, with the proxy's variables where the lease has one. What the tenant set himself stays, and none are set beside it.
+// environment is the order's, with the proxy's variables where the lease has one. What the tenant set himself stays, and none are set
+// beside it; to what is not to go through a proxy the cluster is added.
 func (a *Agent) environment(order wire.LeaseOrder) map[string]string {
 	if a.egress(order, 0) == nil {
 		return order.Env
@@ -46,7 +46,13 @@ func (a *Agent) environment(order wire.LeaseOrder) map[string]string {
 		delete(env, strings.ToUpper(name))
 		delete(env, strings.ToLower(name))
 	}
-	maps.Copy(env, order.Env)
+	own := noProxy(order.Mesh.Address, hostname(order.Node))
+	for name, value := range order.Env {
+		if strings.EqualFold(name, "NO_PROXY") && value != "" && value != "*" { // without these the cluster would talk to itself through the proxy
+			value += "," + own
+		}
+		env[name] = value
+	}
 	return env
 }
 

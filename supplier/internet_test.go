@@ -51,4 +51,8 @@ func TestTenantsOwnProxy(t *testing.T) {
 	if _, ok := env["HTTP_PROXY"]; ok || env["http_proxy"] != "" || env["https_proxy"] == "" {
 		t.Error(env)
 	}
+	env = a.environment(wire.LeaseOrder{Env: map[string]string{"no_proxy": "example.org"}, Egress: wire.Egress{Allow: true}})
+	if _, ok := env["NO_PROXY"]; ok || !strings.HasPrefix(env["no_proxy"], "example.org,localhost,") {
+		t.Error(env)
+	}
 }
