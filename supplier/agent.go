@@ -15,6 +15,7 @@ import (
 	"raylink/raylink/client"
 	"raylink/raylink/wire"
 	"raylink/supplier/converge"
+	"raylink/supplier/device/nvml"
 	"raylink/supplier/image"
 	"raylink/supplier/runtime"
 )
@@ -55,6 +56,7 @@ type Parts struct {
 	NoEgress    bool                       // no lease reaches the Internet, whatever its order says
 	EgressBytes int64                      // that a lease may send and receive there together; 0 is no limit
 	Wipe        Wiper                      // what clears a GPU before a lease gets it; nil only where none is ever handed out
+	WatchGPUs   GPUWatcher                 // what tells of GPUs that become unfit; nil where none are to be watched
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and
@@ -73,11 +75,14 @@ type Agent struct {
 	blind  bool // the runtime did not answer at the last look
 	seen   bool // it has answered once
 	self        // what is known of the machine and its owner
+	gpus   gpuHealth
 
-	jobs     sync.WaitGroup
-	outcomes chan outcome
-	assigned chan wire.Assignment
-	changed  chan struct{}
+	jobs       sync.WaitGroup
+	outcomes   chan outcome
+	assigned   chan wire.Assignment
+	changed    chan struct{}
+	verdicts   chan verdict // of looks into containers that have GPUs
+	gpuChanges chan []nvml.Change
 
 	network []*ecdsa.PublicKey // the image keys that the assignment in force names
 
@@ -93,6 +98,7 @@ func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
 		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
+		verdicts: make(chan verdict), gpuChanges: make(chan []nvml.Change),
 	}
 }
 
@@ -120,6 +126,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	owned.Go(func() { a.reportLoop(ctx) })
 	owned.Go(func() { a.proofs.run(ctx) })
 	owned.Go(func() { a.stockLoop(ctx) })
+	owned.Go(func() { a.watchGPUs(ctx) })
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -130,6 +137,10 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.take(assignment)
 		case out := <-a.outcomes:
 			a.finish(out)
+		case changes := <-a.gpuChanges:
+			a.learnGPUs(changes)
+		case found := <-a.verdicts:
+			a.judge(ctx, found)
 		case <-ticker.C:
 		}
 		a.pass(ctx)
@@ -229,6 +240,7 @@ func (a *Agent) pass(ctx context.Context) {
 		for _, l := range a.leases {
 			a.noticeExit(l, now)
 			a.count(l, now)
+			a.lookInside(ctx, l, now)
 		}
 		a.dispatch(ctx, now)
 		a.forget()

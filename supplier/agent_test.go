@@ -114,6 +114,8 @@ type world struct {
 	trust       image.Policy
 	known       []string
 	wipe        Wiper
+	watch       GPUWatcher
+	machine     *raylink.Host
 	stop        func()
 }
 
@@ -133,7 +135,7 @@ func (w *world) start() {
 	agent := New(Parts{
 		Machine: machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator,
 		Offer:   raylink.Offer{Arch: "amd64", Resources: raylink.Resources{CPU: 2 * raylink.Unit, Memory: 4 << 30}},
-		Runtime: w.host.For(machine), Planes: w.host.Planes(machine), Trust: w.trust, Known: w.known, Wipe: w.wipe,
+		Runtime: w.host.For(machine), Planes: w.host.Planes(machine), Trust: w.trust, Known: w.known, Wipe: w.wipe, WatchGPUs: w.watch, Host: w.machine,
 		Address: func() (netip.Addr, error) { return netip.MustParseAddr("192.0.2.7"), nil },
 	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	done := make(chan error, 1)

@@ -38,6 +38,7 @@ type work struct {
 	port  uint16
 	used  int64                       // bytes of egress
 	trust func(wire.LeaseOrder) error // says why the order's image must not run
+	unfit error                       // why its GPUs must not be used
 }
 
 // outcome is what a job has to say that the next look does not show by itself.
@@ -57,7 +58,7 @@ func (a *Agent) begin(ctx context.Context, l *lease, kinds []converge.Kind) {
 	agent := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	l.job = &job{kinds: kinds, cancel: cancel}
-	w := work{id: l.id, order: l.order, kinds: kinds, pid: l.instance.Pid, plane: l.plane, key: l.key, port: l.port, used: l.tally.Egress, trust: a.trust()}
+	w := work{id: l.id, order: l.order, kinds: kinds, pid: l.instance.Pid, plane: l.plane, key: l.key, port: l.port, used: l.tally.Egress, trust: a.trust(), unfit: a.gpus.unfit(l.order.Devices)}
 	a.log.Debug("begins", "lease", l.id, "steps", kinds)
 	a.jobs.Go(func() {
 		defer cancel()
@@ -121,6 +122,9 @@ func (a *Agent) startContainer(ctx context.Context, out *outcome) error {
 	id, err := a.imageID(ctx, order.Image)
 	if err != nil {
 		return err
+	}
+	if out.unfit != nil {
+		return out.unfit
 	}
 	if err := a.wipe(ctx, order.Devices); err != nil {
 		return err

@@ -55,6 +55,7 @@ type lease struct {
 	adopting time.Time // since when a data plane that was found is being adopted; zero when that is over
 	stray    bool      // one was found that cannot be adopted
 	ends     []time.Time
+	inside   inside
 
 	mesh    string // digest of what the data plane was told
 	reached string
@@ -212,7 +213,7 @@ func (a *Agent) noticeExit(l *lease, now time.Time) {
 		l.trouble.until = later(l.trouble.until, now.Add(pauseAfter(len(l.exits)-1)))
 		return
 	}
-	reason := fmt.Sprintf("the container of %s exited %d times within %s, at last with code %d", l.order.Node, len(l.exits), exitsWithin, in.ExitCode)
+	reason := l.inside.because(fmt.Sprintf("the container of %s exited %d times within %s, at last with code %d", l.order.Node, len(l.exits), exitsWithin, in.ExitCode))
 	if len(in.LastWords) > 0 {
 		words := strings.Join(in.LastWords, "\n")
 		reason += "; its last words:\n" + strings.ToValidUTF8(words[max(0, len(words)-wordsMax):], "")

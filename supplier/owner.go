@@ -212,8 +212,8 @@ func (a *Agent) will(now time.Time) (Owner, Will) {
 // own adds what the machine is and what its owner wants to a report.
 func (a *Agent) own(report *wire.AgentReport, now time.Time) (Owner, Will) {
 	owner, will := a.will(now)
-	offer := owner.price(a.parts.Offer)
-	report.Offer, report.Host = &offer, a.parts.Host
+	offer := a.usable(owner.price(a.parts.Offer))
+	report.Offer, report.Host = &offer, a.host()
 	report.Paused, report.Leaves = will.Reason, will.Leaves
 	return owner, will
 }

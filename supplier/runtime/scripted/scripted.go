@@ -56,7 +56,7 @@ func (h *Host) For(machine raylink.MachineID) runtime.Runtime {
 	return &Runtime{host: h, machine: machine}
 }
 
-// Fail makes the next calls of a verb (start, stop, list, image, start-plane) answer these errors, one each; a nil lets one pass.
+// Fail makes the next calls of a verb (start, stop, list, image, start-plane, check-gpus) answer these errors, one each; a nil lets one pass.
 func (h *Host) Fail(verb string, errs ...error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -191,6 +191,19 @@ func (r *Runtime) List(context.Context) ([]runtime.Instance, error) {
 	}
 	slices.SortFunc(out, func(a, b runtime.Instance) int { return strings.Compare(string(a.Lease), string(b.Lease)) })
 	return out, nil
+}
+
+// CheckGPUs finds every GPU, unless a fault of the verb check-gpus was scripted.
+func (r *Runtime) CheckGPUs(context.Context, raylink.LeaseID, []string) error {
+	r.host.mu.Lock()
+	defer r.host.mu.Unlock()
+	return r.host.fault("check-gpus")
+}
+
+// Kill ends the row's first process.
+func (r *Runtime) Kill(_ context.Context, lease raylink.LeaseID) error {
+	r.host.Exit(lease, 137)
+	return nil
 }
 
 // Images is the runtime itself.
