@@ -48,22 +48,28 @@ func (n *Network) startSuppliers(ctx context.Context) error {
 		return nil
 	}
 	return n.until(ctx, "starting the suppliers' agents", "agent-", readyLimit, func(ctx context.Context) error {
-		up := 0
 		list, err := n.machines(ctx)
 		if err != nil {
 			return err
 		}
-		for _, m := range list {
-			if m.State == "up" {
-				up++
-			}
+		if ready, waiting := standing(list); ready < n.cfg.Suppliers {
+			return fmt.Errorf("%d of %d machines are ready%s", ready, n.cfg.Suppliers, waiting)
 		}
-		if up < n.cfg.Suppliers {
-			return fmt.Errorf("%d of %d machines are up", up, n.cfg.Suppliers)
-		}
-		n.say("%d suppliers' machines are up, each with %d cores and %s", up, n.cfg.Cores, n.cfg.Memory)
+		n.say("%d suppliers' machines are ready, each with %d cores and %s", n.cfg.Suppliers, n.cfg.Cores, n.cfg.Memory)
 		return nil
 	})
+}
+
+// standing counts the machines that can be placed on, heard by the leader and proven, and says how the others stand.
+func standing(list []wire.Machine) (ready int, waiting string) {
+	for _, m := range list {
+		if m.State == "up" && m.Standing.State == raylink.MachineReady {
+			ready++
+			continue
+		}
+		waiting += fmt.Sprintf("; %s is %s, %s %s", m.Name, m.State, m.Standing.State, m.Standing.Reason)
+	}
+	return ready, strings.TrimRight(waiting, " ")
 }
 
 func (n *Network) machines(ctx context.Context) ([]wire.Machine, error) {
