@@ -29,6 +29,7 @@ type JoinAnswer struct {
 	CA           string   `json:"ca"`          // PEM
 	Coordinators []string `json:"coordinators"`
 	Gateways     []string `json:"gateways"`
+	Coordinator  string   `json:"coordinator,omitempty"` // id of the one that answers
 }
 
 // Assignment is everything that one agent is to do now: GET /v1/agent/assignment?revision=R, answered when it differs from R or after the wait.
@@ -158,6 +159,7 @@ type RouteNode struct {
 type GatewayReport struct {
 	Started  time.Time       `json:"started"`
 	URL      string          `json:"url"`
+	Beside   string          `json:"beside,omitempty"` // id of the coordinator that it stands beside
 	Clusters []ClusterReport `json:"clusters"`
 }
 
