@@ -38,6 +38,7 @@ type Assignment struct {
 	Leases       []LeaseOrder `json:"leases"`
 	Proofs       []ProofOrder `json:"proofs,omitempty"`
 	Coordinators []string     `json:"coordinators"`
+	Gateways     []string     `json:"gateways"`             // URLs of all
 	ImageKeys    []string     `json:"image_keys,omitempty"` // PEM: what the network signs images with
 
 	Standing raylink.Standing `json:"standing"` // how the group sees this machine: what `raylink supplier status` shows beside its own view
@@ -131,6 +132,7 @@ type GatewayAssignment struct {
 	Revision     string         `json:"revision"`
 	Clusters     []ClusterRoute `json:"clusters"`
 	Coordinators []string       `json:"coordinators"`
+	Gateways     []string       `json:"gateways"` // URLs of all
 }
 
 // ClusterRoute is one cluster as a gateway serves it. RayToken is a secret; Access holds hashes only.
