@@ -175,6 +175,7 @@ type SetMachine struct {
 	State  string            `json:"state"`
 	Reason string            `json:"reason,omitempty"`
 	Admin  bool              `json:"admin,omitempty"`  // an admin asks, not the owner
+	Leaves *time.Time        `json:"leaves,omitempty"` // the early form of Notice, which nothing proposes any more: the time itself
 	Notice time.Duration     `json:"notice,omitempty"` // draining: after it the owner takes the machine back; whatever runs then ends in order
 }
 
@@ -193,12 +194,18 @@ func (c *SetMachine) apply(s *State) (any, error) {
 			return nil, err
 		}
 	}
+	if c.Leaves != nil && (c.Notice != 0 || c.State != MachineDraining || !c.Leaves.After(s.Now) || c.Leaves.Sub(s.Now) > MaxNotice) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a notice belongs to a drain, lies in the future, and is at most %s long", MaxNotice)
+	}
 	if c.Notice < 0 || c.Notice > MaxNotice || c.Notice > 0 && c.State != MachineDraining {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "a notice belongs to a drain, and is at most %s long", MaxNotice)
 	}
 	var leaves *time.Time
 	if c.Notice > 0 {
 		at := s.Now.Add(c.Notice)
+		leaves = &at
+	} else if c.Leaves != nil {
+		at := c.Leaves.UTC()
 		leaves = &at
 	}
 	if m.State != c.State {
