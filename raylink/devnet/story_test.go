@@ -2,10 +2,13 @@ package devnet
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"raylink/raylink"
 	"raylink/raylink/wire"
@@ -76,11 +79,38 @@ func TestTheKilledLeaderIsSentASnapshot(t *testing.T) {
 		}
 	}()
 	s := &Story{Network: n}
+	standsBeside(t, s)
 	killed, err := s.behead(ctx)
 	if err == nil {
 		err = s.catchUp(ctx, killed)
 	}
 	if err != nil || !strings.Contains(out.String(), killed.id+" began at a snapshot that it was sent") {
 		t.Fatalf("%v\n%s", err, out.String())
+	}
+}
+
+// standsBeside wants each gateway to stand beside the coordinator that it joined through, and nobody's endpoints under a dashboard's host name.
+func standsBeside(t *testing.T, s *Story) {
+	t.Helper()
+	err := s.soon(t.Context(), "the log knows beside whom gateways stand", 20*time.Second, func(ctx context.Context) error {
+		st, err := s.status(ctx)
+		if err != nil {
+			return err
+		}
+		beside := map[string]string{} // whom, by the gateway's URL
+		for _, g := range st.Gateways {
+			if beside[g.URL] = g.Beside; g.Warning != "" {
+				return fmt.Errorf("%s: %s", g.URL, g.Warning)
+			}
+		}
+		for i, url := range s.Network.gateways {
+			if beside[url] != coordinatorName(i) {
+				return fmt.Errorf("%s stands beside %q", url, beside[url])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
