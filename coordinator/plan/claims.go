@@ -48,13 +48,15 @@ func doubt(m *state.Machine) string {
 	if m.Offer.Labels[raylink.LabelEmulated] != "" {
 		h.Devices[0].Name, h.Devices[0].Model = "", "" // the real one's, which is of another architecture
 	}
-	for _, p := range catalogue.Check(h) {
-		if at := slices.IndexFunc(h.Devices, func(d raylink.Device) bool { return d.ID == p.Device }); at >= 0 {
-			return clipped(h.Devices[at].Name + ": " + p.What)
-		}
-		return clipped(p.What)
+	found := catalogue.Check(h)
+	if len(found) == 0 {
+		return mislabelled(m)
 	}
-	return mislabelled(m)
+	words := found[0].What
+	if at := slices.IndexFunc(h.Devices, func(d raylink.Device) bool { return d.ID == found[0].Device }); at >= 0 {
+		words = h.Devices[at].Name + ": " + words
+	}
+	return clipped(words)
 }
 
 // mislabelled says that a machine offers another model than it has: tenants ask for the accelerator that is offered, and Ray is told it.
