@@ -24,7 +24,7 @@ func doubtful(m *state.Machine, now time.Time) (due, standing bool) {
 	if m.OfferedAt.After(told) {
 		told = m.OfferedAt
 	}
-	if q := m.Quarantine; !turn(m.ID, now) && q != nil && q.Until == nil {
+	if q := m.Quarantine; q != nil && q.Until == nil && !turn(m.ID, now) {
 		standing = q.Reason == raylink.ReasonImplausible && told.Before(q.Since)
 		return causal(q.Reason) && !standing, standing
 	}
