@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"raylink/raylink/wire"
+	"raylink/supplier/dataplane"
+	"raylink/supplier/runtime"
 )
 
 func TestEgress(t *testing.T) {
@@ -18,13 +20,13 @@ func TestEgress(t *testing.T) {
 		limit        int64
 	}{
 		{false, 0, 0, true, true, 0}, {false, 7, 0, true, true, 7}, {false, 0, 5, true, true, 5}, {false, 7, 5, true, true, 5}, {false, 5, 7, true, true, 5},
-		{true, 7, 5, true, false, 0}, {false, 7, 5, false, false, 0},
+		{true, 7, 5, true, true, 0}, {true, 7, 5, false, false, 0}, {false, 7, 5, false, false, 0},
 	} {
 		a := &Agent{parts: Parts{NoEgress: c.no, EgressBytes: c.owner, Address: nowhere}}
 		order := wire.LeaseOrder{Node: "w-1", Env: map[string]string{"A": "b"}, Egress: wire.Egress{Allow: c.allow, Bytes: c.asked}}
 		order.Mesh.Address = netip.MustParsePrefix("100.64.3.7/24")
 		e, env := a.egress(order, 3), a.environment(order)
-		if (e != nil) != c.want || e != nil && (e.Bytes != c.limit || e.Used != 3) {
+		if (e != nil) != c.want || e != nil && (e.Bytes != c.limit || e.Used != 3 || (e.Closed != "") != c.no) {
 			t.Errorf("%+v: %+v", c, e)
 		}
 		if _, ok := env["https_proxy"]; ok != c.want || env["A"] != "b" {
@@ -41,6 +43,15 @@ func TestEgress(t *testing.T) {
 				t.Error(without)
 			}
 		}
+	}
+}
+
+// TestAPlaneIsToldAllOfIt: what bounds a lease reaches its data plane's configuration, the reason too.
+func TestAPlaneIsToldAllOfIt(t *testing.T) {
+	e := runtime.Egress{Bytes: 7, Used: 3, Host: netip.MustParseAddr("9.8.7.6"), Closed: closedByOwner}
+	told := (&processPlanes{}).config(runtime.PlaneSpec{Lease: head, Egress: &e}).Egress
+	if told == nil || *told != (dataplane.Egress{Bytes: 7, Used: 3, Host: e.Host, Closed: closedByOwner}) {
+		t.Errorf("%+v", told)
 	}
 }
 

@@ -49,7 +49,7 @@ func (p *processPlanes) config(spec runtime.PlaneSpec) dataplane.Config {
 		Lease: string(spec.Lease), Dir: spec.Dir, Socket: p.socket(spec.Lease), Pid: spec.Pid, Address: spec.Address, MTU: spec.MTU, Port: spec.Port,
 	}
 	if e := spec.Egress; e != nil {
-		config.Egress = &dataplane.Egress{Bytes: e.Bytes, Used: e.Used, Host: e.Host}
+		config.Egress = &dataplane.Egress{Bytes: e.Bytes, Used: e.Used, Host: e.Host, Closed: e.Closed}
 	}
 	return config
 }

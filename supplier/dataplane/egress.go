@@ -20,6 +20,8 @@ type Egress struct {
 	Bytes int64      `json:"bytes,omitempty"` // both ways together, over the lease's life; 0 is no limit
 	Used  int64      `json:"used,omitempty"`  // of Bytes, by an earlier data plane of the lease
 	Host  netip.Addr `json:"host,omitzero"`   // under which the machine is known outside: it is not reached either
+	// Closed is why nothing may pass, as the tenant is told; empty where something may.
+	Closed string `json:"closed,omitempty"`
 }
 
 // openEgress listens within the lease's namespace; what the proxy dials, it dials from the machine's own. Without Egress there is no proxy (nil).
@@ -31,7 +33,9 @@ func openEgress(ctx context.Context, config Config, space *namespace, log *slog.
 		close(ended)
 		return nil, ended
 	}
-	proxy = egress.New(egress.System(config.Egress.Bytes, config.Egress.Used, config.Egress.Host), log)
+	rules := egress.System(config.Egress.Bytes, config.Egress.Used, config.Egress.Host)
+	rules.Closed = config.Egress.Closed
+	proxy = egress.New(rules, log)
 	var listener net.Listener
 	err := wireguard.InNetns(space.path, func() (err error) {
 		listener, err = net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(EgressPort)))

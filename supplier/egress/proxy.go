@@ -27,11 +27,13 @@ const (
 	sayPause       = time.Minute // between two lines of the log about refusals: a tenant must not fill the owner's disk
 )
 
-// Config is what a proxy works with. Every field but Bytes and Used must be set; System fills in the machine's own.
+// Config is what a proxy works with. Resolve, Dial and Own must be set; System fills in the machine's own.
 type Config struct {
 	// Bytes is how much may pass, both ways together, with what passed before (Used); 0 is no limit. What comes in at the same moment on
 	// several connections may exceed it by what they had asked for, 32 KiB each.
 	Bytes, Used int64
+	// Closed is why nothing may pass at all, in words for the tenant: a proxy that answers so tells him more than one that is not there.
+	Closed string
 	// Resolve gives all addresses of a name that has no final dot. A name that does not exist is a *net.DNSError with IsNotFound.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Dial connects to this very address, within 10 s or so.

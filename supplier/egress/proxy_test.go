@@ -213,6 +213,36 @@ func TestNoWayInside(t *testing.T) {
 	}
 }
 
+// TestAClosedProxySaysWhy: in the body, and in the only line that most programs show of a CONNECT that was refused.
+func TestAClosedProxySaysWhy(t *testing.T) {
+	const why = "the owner says no"
+	w := newWorld(t, 0, 0)
+	w.config.Closed = why
+	status, text, err := get(w.client("http"), "http://example.com/")
+	if err != nil || status != http.StatusForbidden || text != "raylink: "+why+"\n" {
+		t.Errorf("%d %q %v", status, text, err)
+	}
+	if _, _, err := get(w.client("http"), "https://example.com/"); err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("a program that shows what it was told shows %v", err)
+	}
+	if heard := w.raw(t, said(t, "socks", "example.com:443")); heard != "\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("%q", heard)
+	}
+	if len(w.dialled)+len(w.asked) > 0 || w.Count().Refused != 3 {
+		t.Errorf("dialled %v, asked for %v, %+v", w.dialled, w.asked, w.Count())
+	}
+}
+
+// TestAStatusLineIsOneLine: whatever the words are.
+func TestAStatusLineIsOneLine(t *testing.T) {
+	if got := phrase("ask for http://…\r\nX-Mine: 1\x00"); got != "ask for http://???X-Mine: 1?" {
+		t.Errorf("%q", got)
+	}
+	if got := phrase(strings.Repeat("x", 1000)); len(got) != phraseMax {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
 // TestRebinding: the address that was judged is the one that is dialled, and the next connection is judged anew.
 func TestRebinding(t *testing.T) {
 	w := newWorld(t, 0, 0)

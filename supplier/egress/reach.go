@@ -106,6 +106,9 @@ func (p *Proxy) hangUp(far *line) {
 }
 
 func (p *Proxy) connect(ctx context.Context, host string, port uint16) (net.Conn, *failure) {
+	if p.config.Closed != "" {
+		return nil, refusal(nil, "%s", p.config.Closed)
+	}
 	if p.meter.room(1) == 0 {
 		return nil, refusal(nil, "%s", errSpent)
 	}

@@ -51,9 +51,10 @@ type PlaneSpec struct {
 
 // Egress bounds what a lease exchanges with the Internet, both ways together, over its life.
 type Egress struct {
-	Bytes int64      // 0 is no limit
-	Used  int64      // of Bytes, before this data plane
-	Host  netip.Addr // under which the machine is known outside, and which is not reached; may be zero
+	Bytes  int64      // 0 is no limit
+	Used   int64      // of Bytes, before this data plane
+	Host   netip.Addr // under which the machine is known outside, and which is not reached; may be zero
+	Closed string     // why nothing passes, as the tenant is told; empty where something does
 }
 
 // PlaneStatus is what a running data plane says of itself.
