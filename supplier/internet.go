@@ -43,7 +43,7 @@ func (a *Agent) environment(order wire.LeaseOrder) map[string]string {
 		return order.Env
 	}
 	env := map[string]string{}
-	proxy := net.JoinHostPort("127.0.0.1", strconv.Itoa(dataplane.EgressPort))
+	proxy := proxyAddress()
 	for name, value := range map[string]string{
 		"HTTP_PROXY": "http://" + proxy, "HTTPS_PROXY": "http://" + proxy, "ALL_PROXY": "http://" + proxy, "NO_PROXY": noProxy(order.Mesh.Address, hostname(order.Node)),
 	} {
@@ -62,6 +62,9 @@ func (a *Agent) environment(order wire.LeaseOrder) map[string]string {
 	}
 	return env
 }
+
+// proxyAddress is where the proxy listens, in a lease's namespace.
+func proxyAddress() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(dataplane.EgressPort)) }
 
 // noProxy names what is not to go through the proxy. Go, gRPC, curl since 7.86 and Python's requests know prefixes; Python's own urllib and
 // with it aiohttp only compare text, so a small cluster's addresses are named one by one as well, also those of nodes that are yet to come.
