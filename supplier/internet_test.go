@@ -1,11 +1,14 @@
 package supplier
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"raylink/raylink"
 	"raylink/raylink/wire"
 	"raylink/supplier/dataplane"
 	"raylink/supplier/runtime"
@@ -66,4 +69,44 @@ func TestTenantsOwnProxy(t *testing.T) {
 	if _, ok := env["NO_PROXY"]; ok || !strings.HasPrefix(env["no_proxy"], "example.org,localhost,") {
 		t.Error(env)
 	}
+}
+
+// viewOf is what the agent's view says of a lease.
+func (w *world) viewOf(id raylink.LeaseID) ViewLease {
+	w.t.Helper()
+	v, _, _, err := ReadView(w.dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, l := range v.Leases {
+		if l.Lease == id {
+			return l
+		}
+	}
+	return ViewLease{}
+}
+
+// TestAProxyThatCannotListenIsTold: in the owner's view and once in the log, and again when it is over.
+func TestAProxyThatCannotListenIsTold(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.stop()
+		var log bytes.Buffer
+		w.log = &log
+		w.start()
+		w.bringUp()
+		if v := w.viewOf(head); v.Lease != head || v.EgressTrouble != "" {
+			t.Errorf("%+v", v)
+		}
+		w.host.SetEgressTrouble(head, "address already in use")
+		w.until("the view tells", 5*time.Second, func() bool { return w.viewOf(head).EgressTrouble == "address already in use" })
+		w.pass(10 * time.Second)
+		w.host.SetEgressTrouble(head, "")
+		w.until("it is over", 5*time.Second, func() bool { return w.viewOf(head).EgressTrouble == "" })
+		w.stop()
+		for text, times := range map[string]int{"address already in use": 1, "is not as ordered": 1, "as ordered again": 1} {
+			if strings.Count(log.String(), text) != times {
+				t.Errorf("the log has %q not %d times: %s", text, times, log.String())
+			}
+		}
+	})
 }

@@ -185,7 +185,7 @@ func (p *plane) Status(ctx context.Context) (runtime.PlaneStatus, error) {
 	if status.PublicKey != p.key.Public() {
 		return runtime.PlaneStatus{}, fmt.Errorf("%w: another one took its place", runtime.ErrNoPlane)
 	}
-	now := runtime.PlaneStatus{Key: p.key, Port: status.Port, Attached: status.ContainerPid}
+	now := runtime.PlaneStatus{Key: p.key, Port: status.Port, Attached: status.ContainerPid, EgressTrouble: status.EgressTrouble}
 	if status.Egress != nil {
 		now.Egress = status.Egress.Bytes
 	}

@@ -63,4 +63,6 @@ type PlaneStatus struct {
 	Port     uint16             // UDP, outside the overlay
 	Attached int                // the pid whose namespace the TUN is in
 	Egress   int64              // bytes exchanged with the Internet since the lease began
+	// EgressTrouble is why the lease's way to the Internet is not what was ordered; empty where it is.
+	EgressTrouble string
 }

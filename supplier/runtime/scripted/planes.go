@@ -55,6 +55,17 @@ func (h *Host) FreezePlane(lease raylink.LeaseID, frozen bool) bool {
 	return p != nil
 }
 
+// SetEgressTrouble makes a lease's data plane say why there is no way to the Internet; it reports whether there was one.
+func (h *Host) SetEgressTrouble(lease raylink.LeaseID, trouble string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.planeOf(lease)
+	if p != nil {
+		p.status.EgressTrouble = trouble
+	}
+	return p != nil
+}
+
 // Block keeps packets to and from an overlay address away from every preflight, or lets them through again.
 func (h *Host) Block(address netip.Addr, blocked bool) {
 	h.mu.Lock()
