@@ -2,15 +2,21 @@ package supplier
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"net"
+	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"raylink/raylink"
+	"raylink/raylink/overlay"
 	"raylink/raylink/wire"
 	"raylink/supplier/dataplane"
+	"raylink/supplier/egress"
 	"raylink/supplier/runtime"
 )
 
@@ -109,4 +115,61 @@ func TestAProxyThatCannotListenIsTold(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestANewAgentPassesItsOwnersWillOn: what an adopted data plane may let pass is what the agent that adopts it says, not what its predecessor said.
+func TestANewAgentPassesItsOwnersWillOn(t *testing.T) {
+	bubble(t, func(w *world) {
+		orders := w.bringUp()
+		for i := range orders {
+			orders[i].Egress = wire.Egress{Allow: true, Bytes: 7}
+		}
+		closed := func() bool {
+			e, ok := w.host.Egress(head)
+			return ok && e != nil && e.Closed == closedByOwner
+		}
+		w.coordinator.order(orders...)
+		w.until("an order's new bounds are passed on", 10*time.Second, func() bool {
+			e, ok := w.host.Egress(head)
+			return ok && e != nil && e.Bytes == 7 && e.Closed == ""
+		})
+		before, _ := w.host.PlaneStatus(head)
+		w.stop()
+		w.noEgress = true
+		w.start()
+		w.until("the owner's new word is passed on", 10*time.Second, closed)
+		if after, _ := w.host.PlaneStatus(head); after != before {
+			t.Errorf("the data plane went from %+v to %+v", before, after)
+		}
+	})
+}
+
+// TestADataPlaneOfAnEarlierVersionSaysWhatItKeeps: it takes the mesh, knows nothing of the rest, and the owner is told.
+func TestADataPlaneOfAnEarlierVersionSaysWhatItKeeps(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := http.NewServeMux()
+	for _, route := range []string{"GET /status", "PUT /mesh"} { // all that matters of its surface
+		earlier.HandleFunc(route, func(out http.ResponseWriter, _ *http.Request) {
+			json.NewEncoder(out).Encode(dataplane.Status{PublicKey: overlay.PrivateKey{8}.Public(), Egress: &egress.Count{Bytes: 3}})
+		})
+	}
+	server := &http.Server{Handler: earlier}
+	go server.Serve(listener)
+	defer server.Close()
+	hand := &plane{client: dataplane.Connect(socket), key: overlay.PrivateKey{8}}
+	for _, step := range []struct {
+		told *runtime.Egress
+		want string
+	}{{&runtime.Egress{Closed: closedByOwner}, keptEgress}, {nil, ""}} { // where nothing was ordered there is nothing to keep
+		if err := hand.SetMesh(t.Context(), overlay.Mesh{}, step.told); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := hand.Status(t.Context()); err != nil || status.EgressTrouble != step.want || status.Egress != 3 {
+			t.Errorf("%+v, %v", status, err)
+		}
+	}
 }

@@ -61,6 +61,11 @@ type PreflightRequest struct {
 	TimeoutMs int64        `json:"timeout_ms,omitempty"`
 }
 
+// EgressOrder says what may pass from now on; none is nothing.
+type EgressOrder struct {
+	Egress *Egress `json:"egress"`
+}
+
 // control serves the agent on the unix socket.
 type control struct {
 	config  Config
@@ -139,6 +144,7 @@ func (c *control) routes() http.Handler {
 	}
 	handle("GET /status", func(*http.Request) (any, error) { return c.status() })
 	handle("PUT /mesh", c.setMesh)
+	handle("PUT /egress", c.setEgress)
 	handle("POST /preflight", c.startPreflight)
 	handle("DELETE /preflight", func(*http.Request) (any, error) { c.checks.stop(); return c.status() })
 	handle("POST /close", func(*http.Request) (any, error) {
@@ -172,6 +178,15 @@ func (c *control) setMesh(r *http.Request) (any, error) {
 	if !slices.Equal(before.Peers, mesh.Peers) {
 		c.log.Info("the mesh changed", "peers", len(mesh.Peers), "before", len(before.Peers))
 	}
+	return c.status()
+}
+
+func (c *control) setEgress(r *http.Request) (any, error) {
+	var order EgressOrder
+	if err := decode(r, &order); err != nil {
+		return nil, err
+	}
+	c.outlet.set(order.Egress)
 	return c.status()
 }
 

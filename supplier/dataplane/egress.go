@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"raylink/raylink/overlay/wireguard"
 	"raylink/supplier/egress"
@@ -28,7 +29,9 @@ type Egress struct {
 type outlet struct {
 	listen func() (net.Listener, error) // in the lease's namespace
 	log    *slog.Logger
+	life   context.Context
 	wait   sync.WaitGroup
+	host   atomic.Pointer[netip.Addr]
 
 	mu      sync.Mutex
 	proxy   *egress.Proxy // nil where there never was one that listened
@@ -45,26 +48,49 @@ func newOutlet(space *namespace, log *slog.Logger) *outlet {
 	}}
 }
 
-// open listens within the lease's namespace; what the proxy dials, it dials from the machine's own. Without Egress there is no proxy. A tenant
-// who took the port while no data plane ran has no proxy either: that is no reason to end the overlay, but the status says it. The proxy ends
-// with the context, and close waits for that.
+// open begins with what the configuration says. The proxy ends with the context, and close waits for that.
 func (o *outlet) open(ctx context.Context, e *Egress) {
-	if e == nil {
-		return
-	}
+	o.life = ctx
+	o.set(e)
+}
+
+// set is open's work, and that of an agent which allows something else than its predecessor. A proxy listens within the lease's namespace, and
+// what it dials, it dials from the machine's own. Without Egress none is begun, and one that is there lets nothing pass. A tenant who took
+// the port while no data plane ran has no proxy: that is no reason to end the overlay, but the status says it; the next set tries again.
+func (o *outlet) set(e *Egress) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	works := o.proxy != nil && o.trouble == ""
+	switch {
+	case e == nil && !works:
+		o.trouble = ""
+	case e == nil:
+		o.proxy.Set(0, 0, "this lease has no way to the Internet any more")
+	case works:
+		o.host.Store(&e.Host)
+		o.proxy.Set(e.Bytes, e.Used, e.Closed)
+	default:
+		o.serve(*e)
+	}
+}
+
+// serve begins a proxy. The caller holds the lock.
+func (o *outlet) serve(e Egress) {
 	listener, err := o.listen()
 	if err != nil {
 		o.fails("its proxy cannot listen in the lease's namespace: " + err.Error())
 		return
 	}
-	rules := egress.System(e.Bytes, e.Used, e.Host)
+	if o.proxy != nil { // one that broke
+		e.Used = max(e.Used, o.proxy.Count().Bytes)
+	}
+	o.host.Store(&e.Host)
+	rules := egress.System(e.Bytes, e.Used, func() netip.Addr { return *o.host.Load() })
 	rules.Closed = e.Closed
 	proxy := egress.New(rules, o.log)
 	o.proxy, o.trouble = proxy, ""
 	o.wait.Go(func() {
-		if err := proxy.Serve(ctx, listener); err != nil {
+		if err := proxy.Serve(o.life, listener); err != nil {
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			o.fails("its proxy broke: " + err.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -57,4 +58,41 @@ func TestAProxyThatBreaksSaysSo(t *testing.T) {
 	if s := told(o); s.Egress == nil || s.Egress.Bytes != 3 || !strings.Contains(s.EgressTrouble, "its proxy broke") {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestSetIsForTheNextAgent: bounds, begin and end of a way out, while the data plane runs.
+func TestSetIsForTheNextAgent(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	taken := errors.New("address already in use")
+	o := &outlet{log: quiet(), listen: func() (net.Listener, error) {
+		if taken != nil {
+			return nil, taken
+		}
+		return listenHere()
+	}}
+	o.open(ctx, nil)
+	o.set(&Egress{Bytes: 7, Used: 3, Host: netip.MustParseAddr("9.8.7.6")})
+	if s := told(o); s.Egress != nil || s.EgressTrouble == "" {
+		t.Errorf("the port is taken: %+v", s)
+	}
+	o.set(nil)
+	if s := told(o); s.EgressTrouble != "" {
+		t.Errorf("nothing is wanted any more: %+v", s)
+	}
+	taken = nil // whoever had the port has let go
+	o.set(&Egress{Bytes: 7, Used: 3})
+	if s := told(o); s.Egress == nil || s.Egress.Bytes != 3 || s.Egress.Limit != 7 || s.EgressTrouble != "" {
+		t.Errorf("it is tried again: %+v", s)
+	}
+	proxy := o.proxy
+	o.set(&Egress{Bytes: 9, Used: 1, Host: netip.MustParseAddr("9.8.7.5"), Closed: "no"})
+	if s := told(o); o.proxy != proxy || s.Egress.Bytes != 3 || s.Egress.Limit != 9 || o.host.Load().String() != "9.8.7.5" {
+		t.Errorf("%+v", s)
+	}
+	o.set(nil)
+	if s := told(o); o.proxy != proxy || s.Egress == nil || s.Egress.Bytes != 3 {
+		t.Errorf("%+v", s)
+	}
+	cancel()
+	o.close()
 }

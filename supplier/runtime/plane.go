@@ -28,8 +28,9 @@ type Planes interface {
 type Plane interface {
 	// Status answers quickly or not at all. ErrNoPlane says that the process is gone; any other error, that it did not answer in time.
 	Status(ctx context.Context) (PlaneStatus, error)
-	// SetMesh tells the plane its address and all its peers; those not named are dropped at once.
-	SetMesh(ctx context.Context, mesh overlay.Mesh) error
+	// SetMesh tells the plane its address and all its peers, and what it may exchange with the Internet (nil is nothing). Peers that are not
+	// named are dropped at once, and what may not pass any more is cut off. A plane that cannot change the latter says so in its status.
+	SetMesh(ctx context.Context, mesh overlay.Mesh, egress *Egress) error
 	// Preflight dials these members of the mesh from inside the overlay and gives those that did not answer.
 	Preflight(ctx context.Context, peers []netip.Addr) (blocked []netip.Addr, err error)
 	// Close lets go. The plane runs on.
