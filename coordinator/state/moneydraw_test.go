@@ -147,8 +147,8 @@ func (k *walker) ofPayouts() Command {
 			return k.outcome()
 		case len(book.Work()) > 0:
 			return k.attempt()
-		case len(book.Queue[asset]) > 0 && book.Ready(k.w.s.Now, asset, k.w.s.Treasury(asset).Free()):
-			return &MakeBatch{Asset: asset}
+		case len(book.Queue[asset]) > 0 && book.Ready(k.w.s.Now, asset, k.w.s.Treasury(asset).MayLeave()):
+			return &MakeBatch{Asset: asset, Aside: true}
 		}
 	}
 	switch draw(k.dice, "do", []string{"withdraw", "outcome", "attempt", "batch", "withdraw", "run", "outcome", "attempt", "batch", "outcome", "attempt", "refund", "change", "change", "seen", "halt"}) {
@@ -166,7 +166,7 @@ func (k *walker) ofPayouts() Command {
 	case "run":
 		return &RunPayouts{}
 	case "batch":
-		return &MakeBatch{Asset: asset}
+		return &MakeBatch{Asset: asset, Aside: true}
 	case "attempt":
 		return k.attempt()
 	case "outcome":
