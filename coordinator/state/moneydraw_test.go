@@ -154,7 +154,7 @@ func (k *walker) ofPayouts() Command {
 	switch draw(k.dice, "do", []string{"withdraw", "outcome", "attempt", "batch", "withdraw", "run", "outcome", "attempt", "batch", "outcome", "attempt", "refund", "change", "change", "seen", "halt"}) {
 	case "withdraw":
 		r := payout.Request{ID: fmt.Sprint("w", len(k.w.log)%40), Kind: draw(k.dice, "kind", []payout.Kind{payout.Withdrawal, payout.Withdrawal, payout.Settlement}), Account: string(owner),
-			Asset: asset, Amount: draw(k.dice, "amount", []int64{1_000_000, 6_000_000, 10_000_000, 1}), Wallet: address(string(owner))}
+			Asset: asset, Amount: draw(k.dice, "amount", []int64{1_000_000, 6_000_000, 90_000_000, 1}), Wallet: address(string(owner))}
 		return &RequestPayout{By: "x", Request: r}
 	case "refund":
 		if waiting := k.w.s.Deposits.Suspense; len(waiting) > 0 {
