@@ -37,7 +37,7 @@ func IsOf(entry ledger.Entry, cluster string) bool {
 			return true
 		}
 	}
-	if entry.Kind != meter.KindWaived {
+	if entry.Kind != meter.KindWaived && (entry.Kind != meter.KindCharged || len(entry.Postings) > 0) { // one of a tiny rate may be charged at nothing
 		return false
 	}
 	var note struct {
