@@ -102,7 +102,8 @@ func worldFiles(t *testing.T) map[string][]byte {
 	if err := WriteBill(&file, bill, chained(world()), 0, public('G'), func(m []byte) []byte { return ed25519.Sign(key('G'), m) }); err != nil {
 		t.Fatal(err)
 	}
-	return map[string][]byte{"journal.jsonl": export(t, worldHeader(), world()), "bill.jsonl": file.Bytes()}
+	return map[string][]byte{"journal.jsonl": export(t, worldHeader(), world()), "bill.jsonl": file.Bytes(),
+		"earnings.jsonl": earningsOf(t, "bob", world(), "m-1")}
 }
 
 // The vectors are what this package writes, and they verify.

@@ -377,6 +377,33 @@ func TestBillVerifies(t *testing.T) {
 	}
 }
 
+// A supplier can verify what his machines have earned, minute by minute, and gets nobody else's; one who has earned nothing gets a file that says so.
+func TestEarningsVerify(t *testing.T) {
+	r := newRig(t)
+	of := func(who string) (verify.Report, []byte) {
+		file := r.call(who, "GET", "/v1/earnings/export", nil)
+		report, err := verify.Verify(bytes.NewReader(file.body))
+		if err != nil || !report.OK() {
+			t.Fatalf("%s: %v %+v", who, err, report)
+		}
+		return report, file.body
+	}
+	his, file := of("sam")
+	whole, err := verify.Verify(bytes.NewReader(r.call("admin", "GET", "/v1/journal", nil).body))
+	if err != nil || his.Supplier == "" || len(his.Leases) != 1 || whole.Leases[0] != his.Leases[0] || his.Entries >= whole.Entries {
+		t.Errorf("%v: the journal says %+v, his file %+v", err, whole.Leases, his.Leases)
+	}
+	if len(his.Accounts) == 0 || !strings.HasSuffix(his.Accounts[0].Name, his.Supplier) || his.Accounts[0].Balance.Sign() <= 0 {
+		t.Errorf("he has earned %v", his.Accounts)
+	}
+	if bytes.Contains(file, []byte(string(machineID("mtwo")))) || bytes.Contains(file, []byte("tenant:")) {
+		t.Errorf("his file speaks of others: %s", file)
+	}
+	if none, _ := of("bob"); none.Entries != 0 || none.Supplier == his.Supplier {
+		t.Errorf("%+v", none)
+	}
+}
+
 // From a manifest to a cluster that its owner sees and his machines are told of.
 func TestQuoteToCluster(t *testing.T) {
 	r := newRig(t)

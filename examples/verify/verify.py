@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judges exported journals and bills of a Raylink network, by themselves. A second implementation, written from billing/DESIGN.md and nothing else:
+"""Judges exported journals, bills and earnings of a Raylink network, by themselves. A second implementation, written from billing/DESIGN.md and nothing else:
 it shares no code with `raylink verify`, and needs nothing but Python 3.9 or newer.
 
     python3 verify.py FILE...
@@ -50,11 +50,13 @@ KINDS = {
 }
 
 ENTRY = {"seq": int, "at": str, "kind": str, "ref": str, "postings": list, "note": object, "prev": str, "hash": str}
-HEADER = {"format": str, "cluster": str, "exported_at": str, "group_key": str, "machines": dict, "gateways": dict, "chain": str, "treasury": list}
-MINUTE = {"cluster": str, "lease": str, "node": str, "machine": str, "ordinal": int, "rate": str, "fee_basis_points": int, "agent": dict, "gateway": dict,
+FORMS = {"raylink-journal/1": (False, False), "raylink-bill/1": (True, False), "raylink-earnings/1": (False, True)}  # has a cluster, a supplier
+HEADER = {"format": str, "cluster": str, "supplier": str, "exported_at": str, "group_key": str, "machines": dict, "gateways": dict, "chain": str, "treasury": list}
+MINUTE = {"cluster": str, "lease": str, "node": str, "machine": str, "ordinal": int, "rate": str, "fee_basis_points": int, "agent": dict, "gateway": dict, "coordinator": dict,
           "reason": str, "purse": str, "takes": str, "supplier_fee_basis_points": int, "price": str, "price_id": int, "price_halt": str, "budget": int}
 AGENT = {"seconds": int, "ray_node": str, "machine": str, "signature": str}
 GATEWAY = {"gateway": str, "seconds": int, "ray_node": str, "signature": str}
+SEAL = {"place": int, "of": int, "path": str, "signature": str}
 PAUSED = {"purse": str, "supplier": str, "amount": str, "takes": str, "supplier_fee_basis_points": int, "price": str, "price_id": int}
 ROOT = {"seq": int, "hash": str, "key": str, "signature": str}
 ANCHOR = {"seq": int, "hash": str, "signature": str}
@@ -122,12 +124,12 @@ def show(minor, asset):
 
 
 def raw(text, length):
-    """Standard base64, in its one spelling, of so many bytes."""
+    """Standard base64, in its one spelling, of so many bytes (None: of any number)."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
         data = b""
-    need(len(data) == length and base64.b64encode(data).decode() == text, "not a key or signature")
+    need(length in (None, len(data)) and base64.b64encode(data).decode() == text, "not a key or signature")
     return data
 
 
@@ -151,6 +153,30 @@ def escaped(text):
 def visible(text):
     need(re.fullmatch(r"[!-~]{1,200}", text), "a name that is not 1 to 200 visible ASCII characters")
     return text
+
+
+def packed(*fields):
+    """Texts and numbers, as they are hashed."""
+    out = b""
+    for field in fields:
+        text = field.encode() if isinstance(field, str) else b""
+        out += struct.pack(">Q", (len(text) if isinstance(field, str) else field) & (1 << 64) - 1) + text
+    return out
+
+
+def root(leaf, place, of, path):
+    """The root of a tree as in RFC 6962, from one of its leaves and the hashes beside its way."""
+    need(0 <= place < of <= 1000 and len(path) % 32 == 0, "no such place in a tree")
+    way, low, high = [], 0, of
+    while high - low > 1:  # from the root down
+        middle = low + (1 << (high - low - 1).bit_length() - 1)
+        way.append(place < middle)
+        low, high = (low, middle) if place < middle else (middle, high)
+    need(len(path) == 32 * len(way), "path has another length")
+    for left, at in zip(reversed(way), range(0, len(path), 32)):
+        beside = path[at:at + 32]
+        leaf = hashlib.sha256(b"\1" + (leaf + beside if left else beside + leaf)).digest()
+    return leaf
 
 
 class Entry:
@@ -181,28 +207,10 @@ class Entry:
 
     def digest(self):
         """The hash that the entry has to carry."""
-        out = hashlib.sha256()
-
-        def number(n):
-            out.update(struct.pack(">Q", n & (1 << 64) - 1))
-
-        def text(s):
-            number(len(s.encode()))
-            out.update(s.encode())
-
-        text("raylink journal/1")
-        text(self.prev)
-        number(self.seq)
-        number(self.at)
-        text(self.kind)
-        text(self.ref)
-        number(len(self.postings))
+        fields = ["raylink journal/1", self.prev, self.seq, self.at, self.kind, self.ref, len(self.postings)]
         for account, minor, asset in self.postings:
-            text(account)
-            text(asset)
-            number(minor)
-        text(self.text)
-        return out.hexdigest()
+            fields += [account, asset, minor]
+        return hashlib.sha256(packed(*fields, self.text)).hexdigest()
 
 
 # The rules
@@ -247,7 +255,7 @@ class Minute:
     """What a minute's note says, and what it costs its lease."""
 
     def __init__(self, note):
-        n = read(note, MINUTE, ["agent", "gateway", "reason", "purse", "takes", "supplier_fee_basis_points", "price", "price_id", "price_halt", "budget"])
+        n = read(note, MINUTE, ["agent", "gateway", "coordinator", "reason", "purse", "takes", "supplier_fee_basis_points", "price", "price_id", "price_halt", "budget"])
         self.cluster, self.lease, self.machine, self.ordinal, self.points = n["cluster"], n["lease"], n["machine"], small(n["ordinal"]), small(n["fee_basis_points"])
         self.same = (n["cluster"], n["node"], n["machine"], n["rate"], n["fee_basis_points"])
         self.rate, self.reason, self.purse, self.takes = fixed(n["rate"], "USD/h", 6), n.get("reason", ""), n.get("purse", ""), n.get("takes", "")
@@ -255,9 +263,17 @@ class Minute:
         self.gateway = read(n["gateway"], GATEWAY) if "gateway" in n else None
         self.off, self.price_id, self.halt, self.budget = n.get("supplier_fee_basis_points", 0), n.get("price_id", 0), n.get("price_halt", ""), n.get("budget", 0)
         self.price = fixed(n["price"], "USD/IO", 12) if "price" in n else 0
+        self.seal = read(n["coordinator"], SEAL, ["path"]) if "coordinator" in n else None
         self.why = verdict(self.agent, self.gateway)
         self.use = self.fee = self.fee_off = 0
         need(min(self.rate, self.points, self.off, self.price, self.price_id, self.budget, self.ordinal) >= 0, "below zero")
+
+    def leaf(self):
+        """What a coordinator signs for, among other minutes."""
+        out = hashlib.sha256(b"\0" + packed(self.lease, self.ordinal))
+        for side, who in (self.agent, "machine"), (self.gateway, "gateway"):
+            out.update(packed(1, side[who], side["seconds"], side["ray_node"], side["signature"]) if side else packed(0))
+        return out.digest()
 
     @property
     def believed(self):
@@ -317,15 +333,16 @@ class Judge:
 
     def __init__(self, header_line):
         need(len(header_line) <= MAX_HEADER, "header is too long")
-        self.header = h = read(parse(header_line.decode()), HEADER, ["cluster", "group_key", "chain", "treasury"])
-        self.bill = h.get("cluster", "")
-        need((h["format"], bool(self.bill)) in (("raylink-journal/1", False), ("raylink-bill/1", True)), "not a form that is known")
+        self.header = h = read(parse(header_line.decode()), HEADER, ["cluster", "supplier", "group_key", "chain", "treasury"])
+        self.cluster, self.supplier = h.get("cluster", ""), h.get("supplier", "")
+        self.part = bool(self.cluster or self.supplier)
+        need(FORMS.get(h["format"]) == (bool(self.cluster), bool(self.supplier)), "not a form that is known")
         self.group = raw(h["group_key"], 32) if "group_key" in h else None
         self.keys = {(side, id): raw(key, 32) for side in ("machines", "gateways") for id, key in h[side].items()}
         self.header_hash = hashlib.sha256(header_line).hexdigest()
         self.problems, self.statements, self.digest = [], [], hashlib.sha256()
         self.seq = self.count = self.price_id = self.price = 0
-        self.hash = ""
+        self.hash, self.sealed = "", False
         self.names, self.balances, self.leases, self.flights, self.hashes, self.roots, self.spent = set(), {}, {}, {}, {}, {}, {}
 
     def check(self, where, do, *args):
@@ -335,22 +352,27 @@ class Judge:
             self.problems.append(f"{where}: {e}")
 
     def of(self, e):
-        """Whether the entry belongs into the bill."""
-        minute = e.kind in ("minute.charged", "minute.waived") and isinstance(e.note, dict) and e.note.get("cluster") == self.bill
-        return minute or any(account == "hold:" + self.bill for account, _, _ in e.postings)
+        """Whether the entry belongs into a file of one cluster or supplier."""
+        if not e.postings and e.kind in ("minute.charged", "minute.waived") and isinstance(e.note, dict):
+            return e.note.get("cluster") == self.cluster if self.cluster else e.note.get("machine") in self.header["machines"]
+        if self.cluster:
+            return any(account == "hold:" + self.cluster for account, _, _ in e.postings)
+        return any(supplier_of(account) == self.supplier or account in self.flights for account, _, _ in e.postings)
 
     def whole(self, account):
         """Whether the file has all that the account ever got."""
-        return not self.bill or account == "hold:" + self.bill
+        if self.supplier:
+            return supplier_of(account) == self.supplier or account.startswith("payout:")
+        return not self.cluster or account == "hold:" + self.cluster
 
     def entry(self, line):
         need(len(line) <= MAX_LINE, "line is too long")
         e = Entry(line.decode())
         follows = e.seq == self.seq + 1
-        need(follows or (self.bill and e.seq > self.seq), f"entry {e.seq} follows entry {self.seq}")
-        need(not follows and self.bill or e.prev == self.hash, "prev is not the hash of the entry before")
+        need(follows or (self.part and e.seq > self.seq), f"entry {e.seq} follows entry {self.seq}")
+        need(not follows and self.part or e.prev == self.hash, "prev is not the hash of the entry before")
         need(e.digest() == e.hash, "content does not have the hash that it carries")
-        need(not self.bill or self.of(e), "is not about this bill's cluster")
+        need(not self.part or self.of(e), "is not about the file's cluster or supplier")
         self.seq, self.hash, self.count = e.seq, e.hash, self.count + 1
         self.digest.update(e.hash.encode() + b"\n")
         need((e.kind, e.ref) not in self.names, f"{e.kind} {e.ref} stands twice")
@@ -397,6 +419,11 @@ class Judge:
             self.signed("machines", m.machine, m.agent, f"raylink minute v1\n{m.lease}\n{m.ordinal}\n{m.agent['seconds']}\n{m.agent['ray_node']}\n")
         if m.gateway:
             self.signed("gateways", m.gateway["gateway"], m.gateway, f"raylink confirm v1\n{m.lease}\n{m.ordinal}\n{m.gateway['seconds']}\n{m.gateway['ray_node']}\n")
+        need(m.seal or not self.sealed, "no coordinator signed this minute, though some before it are signed")
+        if m.seal:
+            self.sealed = True
+            top = root(m.leaf(), m.seal["place"], m.seal["of"], raw(m.seal.get("path", ""), None))
+            self.statements.append((self.seq, "the coordinator", self.group or b"", f"raylink minutes v1\n{m.seal['of']}\n{top.hex()}\n", m.seal["signature"]))
         lease = self.leases.setdefault(m.lease, Lease(m))
         need(lease.first.same == m.same, "cluster, node, machine, rate or fee differ from the lease's first minute's")
         if e.kind == "minute.waived":
@@ -421,9 +448,11 @@ class Judge:
         lease = copy.copy(lease)  # it costs nothing: only what it would have cost is asked
         lease.settle(m)
         lease.price(m)
-        asset = PURSES.get(m.purse, "USD")
+        asset, cost = PURSES.get(m.purse, "USD"), m.cost()
+        if not self.whole("hold:" + m.cluster):  # a supplier does not see what was in the hold, nor what other leases have cost
+            return need(m.budget or m.reason == "hold is spent", "no budget")
         if m.reason == "hold is spent":
-            need(self.balances.get(("hold:" + m.cluster, asset), 0) < m.cost(), "the hold could have paid")
+            need(self.balances.get(("hold:" + m.cluster, asset), 0) < cost, "the hold could have paid")
         else:
             need(m.budget and self.spent.get(m.cluster, 0) + m.use + m.fee > m.budget, "the budget was not spent")
 
@@ -490,11 +519,11 @@ class Judge:
 
     def last(self, line):
         text = line.decode()
-        n = read(parse(text), {"entries": int, "digest": str, "signature": str, "key": str} if self.bill else {"seq": int, "hash": str, "signature": str, "key": str})
+        n = read(parse(text), {"entries": int, "digest": str, "signature": str, "key": str} if self.part else {"seq": int, "hash": str, "signature": str, "key": str})
         need(json.dumps(n, separators=(",", ":"), ensure_ascii=False) == text, "the last line is not spelled as an export writes it")
-        if self.bill:
+        if self.part:
             need(list(n) == ["entries", "digest", "signature", "key"] and (n["entries"], n["digest"]) == (self.count, self.digest.hexdigest()), "receipt of other entries")
-            message = f"raylink bill v1\n{n['entries']}\n{n['digest']}\n{self.header_hash}\n"
+            message = f"raylink {'bill' if self.cluster else 'earnings'} v1\n{n['entries']}\n{n['digest']}\n{self.header_hash}\n"
         else:
             need(list(n) == ["seq", "hash", "signature", "key"] and (n["seq"], n["hash"]) == (self.seq, self.hash), "checkpoint of another entry")
             message = f"raylink checkpoint v1\n{n['seq']}\n{n['hash']}\n{self.header_hash}\n"

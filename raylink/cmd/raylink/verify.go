@@ -41,15 +41,15 @@ func (a *app) verify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an exported journal or bill, without the network",
-		Long: `Verify checks an exported journal, or one cluster's bill, by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
+		Long: `Verify checks an exported journal, one cluster's bill, or a supplier's earnings, by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
 entry sums to zero, that no balance went below zero, and that each minute of each lease was charged or waived exactly
-once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see; that it leaves no lease out
-rests on the group's signature.
+once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see, earnings are the part that a supplier may
+see; that they leave no lease out rests on the group's signature.
 
 --chain also asks a Solana node of your choice: whether every deposit, payout, swap and burn of the journal did on the chain what the journal says,
 whether those who were paid got it, whether checkpoints stand there, and whether nothing moved on the treasury's token accounts that the journal
 does not say. Whose node it is does not matter to us; that it is honest should matter to you.`,
-		Example: "  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink verify journal.jsonl\n  raylink journal export | raylink verify -\n  raylink verify journal.jsonl --chain --rpc http://127.0.0.1:8899", Args: wants("FILE"),
+		Example: "  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink earnings --file earnings.jsonl && raylink verify earnings.jsonl\n  raylink verify journal.jsonl\n  raylink journal export | raylink verify -\n  raylink verify journal.jsonl --chain --rpc http://127.0.0.1:8899", Args: wants("FILE"),
 	}
 	c.Flags().BoolVar(&onChain, "chain", false, "compare it with the chain as well")
 	c.Flags().StringVar(&rpc, "rpc", "", "the node to ask (default: a public one of the journal's chain) ["+rpcVariable+", which others on this machine cannot see]")
@@ -74,10 +74,10 @@ does not say. Whose node it is does not matter to us; that it is honest should m
 			from = io.TeeReader(from, books)
 		}
 		if found.Report, err = verify.VerifyWith(from, shared); err != nil {
-			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export` or `raylink bill --file`?")
+			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export`, `raylink bill --file` or `raylink earnings --file`?")
 		}
-		if onChain && found.Cluster != "" {
-			return raylink.Errorf(raylink.CodeInvalid, "%s is the bill of one cluster, which moves nothing on the chain", args[0]).WithHint("--chain goes with the whole journal: `raylink journal export`")
+		if onChain && found.Cluster+found.Supplier != "" {
+			return raylink.Errorf(raylink.CodeInvalid, "%s is a part of the journal only", args[0]).WithHint("--chain goes with the whole journal: `raylink journal export`")
 		}
 		if onChain && found.OK() {
 			if found.OnChain, err = compare(c.Context(), books, cmp.Or(rpc, a.getenv(rpcVariable))); err != nil {
@@ -168,18 +168,17 @@ func (a *app) verdict(w io.Writer, well bool, words string) {
 
 func (a *app) showReport(w io.Writer, r verify.Report) {
 	what, words := "", "the hash chain, the signatures and the sums hold; every minute was charged or waived once"
-	if r.Cluster != "" {
-		what, words = "bill of "+r.Cluster+": ", "the signatures of machines, gateways and group and the sums hold; every minute was charged or waived once"
+	const part = "the signatures of machines, gateways and group and the sums hold; every minute was charged or waived once"
+	switch {
+	case r.Cluster != "":
+		what, words = "bill of "+r.Cluster+": ", part
+	case r.Supplier != "":
+		what, words = "earnings of "+r.Supplier+": ", part
 	}
 	fmt.Fprintf(w, "%s%d entries, exported %s, last hash %s\n\n", what, r.Entries, moment(r.ExportedAt), short(r.Hash))
-	if len(r.Leases) > 0 {
-		rows := [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "FEE", "PAID", "FROM"}}
-		for _, l := range r.Leases {
-			rows = append(rows, []string{l.Lease, l.Node, l.Machine, rate(l.Rate), fmt.Sprintf("%d min", l.Charged), fmt.Sprintf("%d min", l.Waived), amount(l.Use), amount(l.Fee),
-				amount(l.Paid), l.Purse})
-		}
-		grid(w, "  ", rows...)
-		fmt.Fprintln(w)
+	showLeases(w, r)
+	if r.Supplier != "" {
+		showEarned(w, r)
 	}
 	for _, sum := range r.Sums {
 		fmt.Fprintf(w, "  sum of all balances: %s\n", amount(sum))
@@ -190,6 +189,43 @@ func (a *app) showReport(w io.Writer, r verify.Report) {
 	}
 	if r.MoreProblems > 0 {
 		fmt.Fprintf(w, "  and %d more\n", r.MoreProblems)
+	}
+}
+
+// showLeases is a line for each lease: for whoever pays with what it cost him, for a supplier with what it cost the other and him.
+func showLeases(w io.Writer, r verify.Report) {
+	if len(r.Leases) == 0 {
+		return
+	}
+	rows := [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "FEE", "PAID", "FROM"}}
+	if r.Supplier != "" {
+		rows = [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "SUPPLIER'S FEE", "FROM"}}
+	}
+	for _, l := range r.Leases {
+		row := []string{l.Lease, l.Node, l.Machine, rate(l.Rate), fmt.Sprintf("%d min", l.Charged), fmt.Sprintf("%d min", l.Waived), amount(l.Use)}
+		if r.Supplier != "" {
+			row = append(row, amount(l.SupplierFee), l.Purse)
+		} else {
+			row = append(row, amount(l.Fee), amount(l.Paid), l.Purse)
+		}
+		rows = append(rows, row)
+	}
+	grid(w, "  ", rows...)
+	fmt.Fprintln(w)
+}
+
+// showEarned is where a supplier's earnings are now.
+func showEarned(w io.Writer, r verify.Report) {
+	rows := [][]string{{"ACCOUNT", "HOLDS"}}
+	for _, account := range r.Accounts {
+		rows = append(rows, []string{account.Name, amount(account.Balance)})
+	}
+	for _, paid := range r.PaidOut {
+		rows = append(rows, []string{"paid out", amount(paid)})
+	}
+	if len(rows) > 1 {
+		grid(w, "  ", rows...)
+		fmt.Fprintln(w)
 	}
 }
 
