@@ -105,6 +105,36 @@ func (v *verifier) place(entry ledger.Entry) {
 	}
 }
 
+// heads judges what the header of a part says of the journal: its last entry, and the last checkpoint before it that is on the chain.
+func (v *verifier) heads() {
+	head, anchor := v.header.Head, v.header.Anchor
+	v.line = 1
+	switch {
+	case anchor == nil:
+	case head == nil:
+		v.problem(0, "the header names an anchor and no head")
+	case anchor.Seq > head.Seq || (anchor.Seq == head.Seq && anchor.Hash != head.Hash):
+		v.problem(0, "the header's anchor, of entry %d, is not of the journal that ends with entry %d", anchor.Seq, head.Seq)
+	}
+}
+
+// stood holds an entry against the header: it shows its own hash, and that of the entry before.
+func (v *verifier) stood(entry ledger.Entry) {
+	judge := func(what string, seq uint64, hash string) {
+		if (entry.Seq == seq && entry.Hash != hash) || (entry.Seq == seq+1 && entry.Prev != hash) {
+			v.problem(entry.Seq, "the header's %s says another hash of entry %d", what, seq)
+		}
+	}
+	if head := v.header.Head; head != nil {
+		if judge("head", head.Seq, head.Hash); entry.Seq > head.Seq {
+			v.problem(entry.Seq, "comes after entry %d, with which the journal ended by the header", head.Seq)
+		}
+	}
+	if anchor := v.header.Anchor; anchor != nil {
+		judge("anchor", anchor.Seq, anchor.Hash)
+	}
+}
+
 // receipt judges the last line of a bill or of earnings.
 func (v *verifier) receipt(header, line []byte) {
 	var last Receipt

@@ -18,7 +18,7 @@ import (
 // earningsOf is the part of a supplier out of the journal of these entries, as the group would write it.
 func earningsOf(t *testing.T, supplier string, entries []ledger.Entry, machines ...string) []byte {
 	t.Helper()
-	h := worldHeader()
+	h := partHeader(entries)
 	h.Supplier, h.Machines = supplier, map[string]ed25519.PublicKey{}
 	for _, id := range machines {
 		h.Machines[id] = header().Machines[id]
@@ -134,6 +134,52 @@ func TestEarningsTampered(t *testing.T) {
 		if !caught(bytes.Join(slices.Delete(slices.Clone(lines), i, i+1), nil)) {
 			t.Errorf("line %d is missed by nobody", i+1)
 		}
+	}
+}
+
+// forgedHead changes the header of bob's earnings, and want is part of the problem that has to be found.
+type forgedHead struct {
+	change func(h *Header)
+	want   string
+}
+
+func forgedHeads() map[string]forgedHead {
+	other := strings.Repeat("ab", 32)
+	return map[string]forgedHead{
+		"another head":                     {func(h *Header) { h.Head.Seq, h.Head.Hash = 11, other }, "the header's head says another hash of entry 11"},
+		"an older head":                    {func(h *Header) { h.Head.Seq = 10 }, "comes after entry 10"},
+		"another anchor":                   {func(h *Header) { h.Anchor.Seq, h.Anchor.Hash = 3, other }, "the header's anchor says another hash of entry 3"},
+		"another anchor, of one before":    {func(h *Header) { h.Anchor.Seq, h.Anchor.Hash = 2, other }, "the header's anchor says another hash of entry 2"},
+		"an anchor of what is to come":     {func(h *Header) { h.Anchor.Seq = 13 }, "the header's anchor, of entry 13, is not of the journal"},
+		"an anchor that is not the head's": {func(h *Header) { h.Anchor.Seq = 12 }, "the header's anchor, of entry 12, is not of the journal"},
+		"an anchor without a head":         {func(h *Header) { h.Head = nil }, "an anchor and no head"},
+	}
+}
+
+// file is the earnings with the forged header, as a dishonest group would sign it.
+func (f forgedHead) file(t *testing.T) []byte {
+	t.Helper()
+	h := partHeader(world())
+	h.Supplier = "bob"
+	f.change(&h)
+	var file bytes.Buffer
+	err := WriteEarnings(&file, h, chained(world()), func(string) bool { return true }, public('G'), func(m []byte) []byte { return ed25519.Sign(key('G'), m) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// The header says how the journal stood: no entry comes after it, and where the file shows the hash of an entry that the header speaks of, it is the same.
+func TestHeads(t *testing.T) {
+	for what, f := range forgedHeads() {
+		if report, err := Verify(bytes.NewReader(f.file(t))); err != nil || !strings.Contains(fmt.Sprint(report.Problems), f.want) {
+			t.Errorf("%s: %v %v", what, err, report.Problems)
+		}
+	}
+	report, err := Verify(bytes.NewReader(earningsOf(t, "bob", world(), "m-1")))
+	if err != nil || report.Head == nil || report.Head.Seq != 12 {
+		t.Errorf("%v %+v", err, report)
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 type Header struct {
 	Format     string                       `json:"format"`
 	Cluster    string                       `json:"cluster,omitempty"`  // that a bill is of
+	Payer      string                       `json:"payer,omitempty"`    // of a bill with the deposits of the account that pays it
 	Supplier   string                       `json:"supplier,omitempty"` // the account that earnings are of
 	ExportedAt time.Time                    `json:"exported_at"`
 	GroupKey   ed25519.PublicKey            `json:"group_key,omitempty"` // of the exporting group
@@ -34,17 +35,25 @@ type Header struct {
 	Gateways   map[string]ed25519.PublicKey `json:"gateways"`            // key of each gateway by its id
 	Chain      string                       `json:"chain,omitempty"`     // that the tokens are on: mainnet, devnet, local
 	Treasury   []TokenAccount               `json:"treasury,omitempty"`  // where the exporting group holds tokens
+	Head       *Head                        `json:"head,omitempty"`      // of a part: how the journal stood that it was taken from
+	Anchor     *ledger.Anchor               `json:"anchor,omitempty"`    // of a part: the last checkpoint by then that the chain carries
+}
+
+// Head is the last entry of a journal.
+type Head struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"` // which stands for all before it
 }
 
 // formed says whether the format is one that is known, and names what it has to.
 func (h Header) formed() bool {
 	switch h.Format {
 	case Format:
-		return h.Cluster == "" && h.Supplier == ""
+		return h.Cluster == "" && h.Supplier == "" && h.Payer == "" && h.Head == nil && h.Anchor == nil
 	case BillFormat:
 		return h.Cluster != "" && h.Supplier == ""
 	case EarningsFormat:
-		return h.Cluster == "" && h.Supplier != ""
+		return h.Cluster == "" && h.Supplier != "" && h.Payer == ""
 	}
 	return false
 }

@@ -12,13 +12,14 @@ import (
 // scope is whose part of the journal a file has: one cluster's, one supplier's, or everybody's.
 type scope struct {
 	cluster, supplier string // bare ids; both empty for the whole journal
+	payer             string // of a cluster's, whose deposits are in it as well; empty for nobody's
 	machines          map[string]ed25519.PublicKey
 	payouts           map[string]bool         // accounts of payouts that took from the supplier, of the entries seen so far
 	leases            func(lease string) bool // whether a lease is the supplier's; nil for who only has the file, and takes those of the machines that it names
 }
 
 func scopeOf(h Header) *scope {
-	return &scope{cluster: h.Cluster, supplier: h.Supplier, machines: h.Machines, payouts: map[string]bool{}}
+	return &scope{cluster: h.Cluster, supplier: h.Supplier, payer: h.Payer, machines: h.Machines, payouts: map[string]bool{}}
 }
 
 // part says whether the file is one of somebody's entries only, with gaps between.
@@ -31,7 +32,7 @@ func (s *scope) String() string {
 	return "cluster " + s.cluster
 }
 
-// has says whether an entry is of the scope. Of a cluster: it fills, spends or empties its hold, or settles one of its minutes. Of a supplier: it touches what he has
+// has says whether an entry is of the scope. Of a cluster: it fills, spends or empties its hold, or settles one of its minutes; or it is a deposit of the payer's. Of a supplier: it touches what he has
 // earned, or a payout of that, or settles a minute of one of his leases. Entries have to come in the journal's order.
 func (s *scope) has(entry ledger.Entry) bool {
 	if !s.part() {
@@ -40,6 +41,7 @@ func (s *scope) has(entry ledger.Entry) bool {
 	mine := false
 	for _, posting := range entry.Postings {
 		supplier, earned := ledger.EarnedBy(posting.Account)
+		mine = mine || (s.payer != "" && entry.Kind == "deposit" && posting.Account == ledger.Tenant(s.payer))
 		mine = mine || (s.cluster != "" && posting.Account == ledger.Hold(s.cluster)) || (s.supplier != "" && earned && supplier == s.supplier) || s.payouts[posting.Account]
 	}
 	if mine && s.supplier != "" && entry.Kind == "payout.reserve" {

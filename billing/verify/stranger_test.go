@@ -91,6 +91,9 @@ func TestStrangerRefuses(t *testing.T) {
 			}
 		}
 	}
+	for words, forged := range forgedHeads() {
+		add(words, forged.file(t))
+	}
 	for name, good := range worldFiles(t) {
 		lines := bytes.SplitAfter(good, []byte("\n"))
 		first, last := "line 1,", fmt.Sprintf("line %d,", len(lines)-1)
@@ -115,14 +118,14 @@ func TestStrangerRefuses(t *testing.T) {
 
 // The verifier has the page's table of kinds.
 func TestStrangerKinds(t *testing.T) {
-	code, err := os.ReadFile(vectors + "verify.py")
+	code, err := os.ReadFile(vectors + "rules.py")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, kind := range kinds() {
 		row := fmt.Sprintf("\n    %q: (%q, %q),\n", name, strings.Join(kind.debits, ", "), strings.Join(kind.credits, ", "))
 		if !strings.Contains(string(code), row) {
-			t.Errorf("verify.py lacks%s", row)
+			t.Errorf("rules.py lacks%s", row)
 		}
 	}
 }

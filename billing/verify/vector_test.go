@@ -43,6 +43,21 @@ func worldHeader() Header {
 	return h
 }
 
+// partHeader is the header of a part of the journal: with how it stood, and what of it is on the chain.
+func partHeader(entries []ledger.Entry) Header {
+	h, list := worldHeader(), chained(entries)
+	for _, e := range list {
+		h.Head = &Head{Seq: e.Seq, Hash: e.Hash}
+		if e.Kind == ledger.KindAnchor {
+			h.Anchor = new(ledger.Anchor)
+			if err := json.Unmarshal(e.Note, h.Anchor); err != nil {
+				panic(err)
+			}
+		}
+	}
+	return h
+}
+
 // noted is the entry with a note.
 func noted(e ledger.Entry, note any) ledger.Entry {
 	text, err := json.Marshal(note)
@@ -96,8 +111,8 @@ func world() []ledger.Entry {
 // worldFiles are the vectors by their names.
 func worldFiles(t *testing.T) map[string][]byte {
 	t.Helper()
-	bill := worldHeader()
-	bill.Cluster = cluster(exchange.USDC)
+	bill := partHeader(world())
+	bill.Cluster, bill.Payer = cluster(exchange.USDC), "ann"
 	var file bytes.Buffer
 	if err := WriteBill(&file, bill, chained(world()), 0, public('G'), func(m []byte) []byte { return ed25519.Sign(key('G'), m) }); err != nil {
 		t.Fatal(err)

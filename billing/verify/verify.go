@@ -53,7 +53,8 @@ func VerifyWith(r io.Reader, many Many) (Report, error) {
 		return Report{}, fmt.Errorf("%w: format %.60q, cluster %.60q, supplier %.60q", ErrFormat, v.header.Format, v.header.Cluster, v.header.Supplier)
 	}
 	v.scope = scopeOf(v.header)
-	v.report.ExportedAt, v.report.Cluster, v.report.Supplier = v.header.ExportedAt, v.header.Cluster, v.header.Supplier
+	v.report.ExportedAt, v.report.Cluster, v.report.Supplier, v.report.Head = v.header.ExportedAt, v.header.Cluster, v.header.Supplier, v.header.Head
+	v.heads()
 
 	// Only the end of the file tells which line is the checkpoint, so one line is kept back.
 	var kept []byte
@@ -144,6 +145,7 @@ func (v *verifier) entry(line []byte) {
 		return
 	}
 	v.place(entry)
+	v.stood(entry)
 	if ledger.HashOf(entry) != entry.Hash {
 		v.problem(entry.Seq, "content does not have the hash that it carries")
 	}

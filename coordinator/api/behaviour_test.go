@@ -372,6 +372,15 @@ func TestBillVerifies(t *testing.T) {
 	if err != nil || whole.Leases[0] != report.Leases[0] || report.Entries >= whole.Entries {
 		t.Errorf("%v: the journal says %+v in %d entries, the bill %+v in %d", err, whole.Leases, whole.Entries, report.Leases, report.Entries)
 	}
+	if head := report.Head; head == nil || head.Seq != whole.Seq || head.Hash != whole.Hash {
+		t.Errorf("the bill was taken from %+v, the journal ends with entry %d, %s", head, whole.Seq, whole.Hash)
+	}
+	for query, want := range map[string]bool{"": false, "?deposits=true": true} {
+		more := r.call("ada", "GET", "/v1/clusters/ready/bill/export"+query, nil)
+		if report, err := verify.Verify(bytes.NewReader(more.body)); err != nil || !report.OK() || bytes.Contains(more.body, []byte(`"payer":`)) != want {
+			t.Errorf("%q: %v %v", query, err, report.Problems)
+		}
+	}
 	if bytes.Contains(file.body, []byte("treasury:")) || bytes.Contains(file.body, []byte(`"deposit"`)) {
 		t.Errorf("the bill speaks of others: %s", file.body)
 	}

@@ -15,7 +15,8 @@ import (
 	"raylink/raylink/identity"
 )
 
-// getBillFile streams one cluster's part of the journal with the group's receipt, as billing/DESIGN.md describes it, for whoever pays to verify.
+// getBillFile streams one cluster's part of the journal with the group's receipt, as billing/DESIGN.md describes it, for whoever pays to verify;
+// with ?deposits=true also what he ever paid in on the chain.
 func (s *Server) getBillFile(c *gin.Context) (any, error) {
 	who, err := s.user(c, raylink.RoleTenant, raylink.RoleAdmin)
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Server) getBillFile(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	after := uint64(0)
+	after, deposits := uint64(0), c.Query("deposits") == "true"
 	return s.export(c, func(st *state.State, h *verify.Header) {
 		h.Cluster = string(cl.ID)
 		for _, l := range st.ClusterLeases(cl.ID) {
@@ -33,7 +34,9 @@ func (s *Server) getBillFile(c *gin.Context) (any, error) {
 				h.Machines[string(m.ID)], _ = identity.DecodeKey(m.PublicKey) // checked when it joined
 			}
 		}
-		if hold, ok := st.Ledger.Find("hold", string(cl.ID)); ok { // nothing about a cluster stands before its first hold
+		if hold, ok := st.Ledger.Find("hold", string(cl.ID)); deposits {
+			h.Payer = string(cl.Owner)
+		} else if ok { // nothing about a cluster stands before its first hold
 			after = hold.Seq - 1
 		}
 	}, func(w io.Writer, h verify.Header, journal pages, key ed25519.PublicKey, sign func([]byte) []byte) error {
@@ -83,7 +86,10 @@ func (s *Server) export(c *gin.Context, fill func(*state.State, *verify.Header),
 		for _, m := range st.Deposits.Treasury {
 			header.Treasury = append(header.Treasury, verify.TokenAccount{Asset: m.Asset, Mint: m.Mint, Program: m.Program, Account: m.Account, Wallet: m.Wallet})
 		}
-		journal.upTo, _ = st.Ledger.Head()
+		var hash string
+		if journal.upTo, hash = st.Ledger.Head(); header.Cluster+header.Supplier != "" && journal.upTo > 0 {
+			header.Head, header.Anchor = &verify.Head{Seq: journal.upTo, Hash: hash}, st.Anchored()
+		}
 	})
 	c.Header("Content-Type", "application/jsonl")
 	c.Status(http.StatusOK)

@@ -5,327 +5,18 @@ it shares no code with `raylink verify`, and needs nothing but Python 3.9 or new
     python3 verify.py FILE...
 """
 
-import base64
-import calendar
 import copy
-import datetime
 import hashlib
 import json
 import re
-import struct
 import sys
 
 import ed25519
+from forms import ANCHOR, FORMS, HEADER, PAUSED, ROOT, Entry, Wrong, amount, fixed, need, parse, raw, read, root, small
+from rules import KINDS, PURSES, Lease, Minute, fee, post, supplier_of, through
 
-DECIMALS = {"USD": 6, "USDC": 6, "IO": 8}
-PURSES = {"grant": "USD", "card": "USD", "usdc": "USDC", "io": "IO"}
-ROOT_LAG = 10_000
+ROOT_LAG = 10_000  # entries that may have followed the one that a checkpoint is of
 MAX_LINE, MAX_HEADER = 1 << 20, 16 << 20
-
-# Which accounts an entry of a kind may take from, and give to; a name that ends in a colon stands for all that begin with it.
-KINDS = {
-    "burn": ("lot:burn", "treasury:chain"),
-    "card.dispute-lost": ("tenant-card:, dispute:, treasury:card-loss", "tenant-card:, treasury:card"),
-    "card.dispute-won": ("dispute:, treasury:card", "tenant-card:"),
-    "card.dispute": ("tenant-card:, treasury:card-loss", "dispute:, treasury:card"),
-    "card.freeze": ("tenant-card:", "dispute:"),
-    "card.recovered": ("tenant-card:, dispute:", "treasury:card-loss"),
-    "card.refund-failed": ("refund:, treasury:card", "tenant-card:"),
-    "card.refund-outside-failed": ("treasury:card", "tenant-card:, treasury:card-loss"),
-    "card.refund-outside": ("tenant-card:, treasury:card-loss", "treasury:card"),
-    "card.refund": ("tenant-card:", "refund:, treasury:card"),
-    "card.refunded": ("refund:", "treasury:card"),
-    "card.topup": ("treasury:card", "tenant-card:"),
-    "deposit": ("treasury:chain", "tenant:, lot:, suspense"),
-    "grant": ("treasury:grants", "tenant:"),
-    "hold.refill": ("tenant:, tenant-card:", "hold:"),
-    "hold": ("tenant:, tenant-card:", "hold:"),
-    "payout.paid": ("payout:", "treasury:chain"),
-    "payout.release": ("payout:", "supplier:, tenant:, lot:, suspense"),
-    "payout.reserve": ("supplier:, tenant:, lot:, suspense", "payout:"),
-    "release": ("hold:, lot:, supplier-grant:, supplier-card:", "tenant:, tenant-card:, supplier:, fx:in"),
-    "resume": ("supplier-paused:, fx:in, fx:out", "supplier:, supplier-grant:, supplier-card:, fx:in, fx:out, fees"),
-    "suspense.assign": ("suspense", "tenant:, lot:"),
-    "swap": ("fees, suspense, treasury:chain, fx:in, fx:out", "lot:burn, treasury:chain, fx:in, fx:out"),
-}
-
-ENTRY = {"seq": int, "at": str, "kind": str, "ref": str, "postings": list, "note": object, "prev": str, "hash": str}
-FORMS = {"raylink-journal/1": (False, False), "raylink-bill/1": (True, False), "raylink-earnings/1": (False, True)}  # has a cluster, a supplier
-HEADER = {"format": str, "cluster": str, "supplier": str, "exported_at": str, "group_key": str, "machines": dict, "gateways": dict, "chain": str, "treasury": list}
-MINUTE = {"cluster": str, "lease": str, "node": str, "machine": str, "ordinal": int, "rate": str, "fee_basis_points": int, "agent": dict, "gateway": dict, "coordinator": dict,
-          "reason": str, "purse": str, "takes": str, "supplier_fee_basis_points": int, "price": str, "price_id": int, "price_halt": str, "budget": int}
-AGENT = {"seconds": int, "ray_node": str, "machine": str, "signature": str}
-GATEWAY = {"gateway": str, "seconds": int, "ray_node": str, "signature": str}
-SEAL = {"place": int, "of": int, "path": str, "signature": str}
-PAUSED = {"purse": str, "supplier": str, "amount": str, "takes": str, "supplier_fee_basis_points": int, "price": str, "price_id": int}
-ROOT = {"seq": int, "hash": str, "key": str, "signature": str}
-ANCHOR = {"seq": int, "hash": str, "signature": str}
-
-
-class Wrong(Exception):
-    """Something in the file does not hold."""
-
-
-def need(holds, words):
-    if not holds:
-        raise Wrong(words)
-
-
-# Reading
-
-
-def parse(text):
-    """Strict JSON: no doubled names, no NaN."""
-    def once(pairs):
-        need(len(dict(pairs)) == len(pairs), "a field stands twice")
-        return dict(pairs)
-
-    def never(name):
-        raise Wrong(name + " is no JSON")
-
-    try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=never)
-    except (ValueError, RecursionError) as e:
-        raise Wrong(f"no JSON: {e}")
-
-
-def read(value, fields, optional=()):
-    """An object with these fields, of these types, and no others."""
-    need(isinstance(value, dict), "not an object")
-    for name, of in value.items():
-        need(name in fields, f"unknown field {name!r}")
-        need(fields[name] in (object, type(of)), f"field {name!r} is of another type")
-    for name in fields:
-        need(name in value or name in optional, f"field {name!r} is missing")
-    return value
-
-
-def fixed(text, unit, decimals):
-    """`12.345678 USD` as a count of its last decimal, 64 bits."""
-    match = re.fullmatch(r"(-?)(0|[1-9][0-9]{0,18})\.([0-9]{%d}) %s" % (decimals, re.escape(unit)), text)
-    need(match, f"{text!r} is not a number of {unit} with {decimals} decimals")
-    return small(int(match[1] + match[2] + match[3]))
-
-
-def small(n):
-    need(-(1 << 63) <= n < 1 << 63, "out of the range of 64 bits")
-    return n
-
-
-def amount(text):
-    asset = text.rpartition(" ")[2]
-    need(asset in DECIMALS, f"{text!r} is of no asset that is known")
-    return fixed(text, asset, DECIMALS[asset]), asset
-
-
-def show(minor, asset):
-    digits = str(abs(minor)).zfill(DECIMALS[asset] + 1)
-    return f"{'-' * (minor < 0)}{digits[:-DECIMALS[asset]]}.{digits[-DECIMALS[asset]:]} {asset}"
-
-
-def raw(text, length):
-    """Standard base64, in its one spelling, of so many bytes (None: of any number)."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError:
-        data = b""
-    need(length in (None, len(data)) and base64.b64encode(data).decode() == text, "not a key or signature")
-    return data
-
-
-def nanoseconds(text):
-    match = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{0,8}[1-9]))?Z", text, re.ASCII)
-    need(match, f"{text!r} is not a time as the journal writes it")
-    try:
-        moment = datetime.datetime(*(int(part) for part in match.groups()[:6]))
-    except ValueError:
-        raise Wrong(f"{text!r} is no time")
-    return small(calendar.timegm(moment.timetuple()) * 10**9 + int((match[7] or "").ljust(9, "0")))
-
-
-def escaped(text):
-    """A JSON string as the journal spells it; for visible ASCII."""
-    for char in '\\"':
-        text = text.replace(char, "\\" + char)
-    return '"' + text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026") + '"'
-
-
-def visible(text):
-    need(re.fullmatch(r"[!-~]{1,200}", text), "a name that is not 1 to 200 visible ASCII characters")
-    return text
-
-
-def packed(*fields):
-    """Texts and numbers, as they are hashed."""
-    out = b""
-    for field in fields:
-        text = field.encode() if isinstance(field, str) else b""
-        out += struct.pack(">Q", (len(text) if isinstance(field, str) else field) & (1 << 64) - 1) + text
-    return out
-
-
-def root(leaf, place, of, path):
-    """The root of a tree as in RFC 6962, from one of its leaves and the hashes beside its way."""
-    need(0 <= place < of <= 1000 and len(path) % 32 == 0, "no such place in a tree")
-    way, low, high = [], 0, of
-    while high - low > 1:  # from the root down
-        middle = low + (1 << (high - low - 1).bit_length() - 1)
-        way.append(place < middle)
-        low, high = (low, middle) if place < middle else (middle, high)
-    need(len(path) == 32 * len(way), "path has another length")
-    for left, at in zip(reversed(way), range(0, len(path), 32)):
-        beside = path[at:at + 32]
-        leaf = hashlib.sha256(b"\1" + (leaf + beside if left else beside + leaf)).digest()
-    return leaf
-
-
-class Entry:
-    """One line, which has one spelling."""
-
-    def __init__(self, line):
-        whole = read(parse(line), ENTRY, ["note"])
-        self.seq, self.kind, self.ref, self.prev, self.hash = whole["seq"], visible(whole["kind"]), visible(whole["ref"]), whole["prev"], whole["hash"]
-        self.at, self.note, self.text = nanoseconds(whole["at"]), whole.get("note"), ""
-        need(0 <= self.seq < 1 << 64 and len(whole["postings"]) <= 256, "out of range")
-        self.postings = [(visible(p["account"]), *amount(p["amount"])) for p in (read(p, {"account": str, "amount": str}) for p in whole["postings"])]
-        if "note" in whole:
-            self.text = line[line.index(',"note":') + 8:line.rindex(',"prev":"')]
-        self.spelled(line, whole["at"])
-        need(all(minor for _, minor, _ in self.postings), "a posting of nothing")
-        sums = {}
-        for _, minor, asset in self.postings:
-            sums[asset] = small(sums.get(asset, 0) + minor)
-        need(not any(sums.values()), "postings do not sum to zero")
-
-    def spelled(self, line, at):
-        bare = re.sub(r'"(?:[^"\\]|\\.)*"', '""', self.text)
-        need(not re.search(r"\s", bare) and not re.search("[<>&\u2028\u2029]", self.text) and len(self.text.encode()) <= 256 << 10, "note is not spelled as the journal writes it")
-        postings = ",".join('{"account":%s,"amount":"%s"}' % (escaped(account), show(minor, asset)) for account, minor, asset in self.postings)
-        note = ',"note":' + self.text if self.text else ""
-        need(line == f'{{"seq":{self.seq},"at":"{at}","kind":{escaped(self.kind)},"ref":{escaped(self.ref)},"postings":[{postings}]{note},'
-             f'"prev":{json.dumps(self.prev)},"hash":{json.dumps(self.hash)}}}', "line is not spelled as the journal writes it")
-
-    def digest(self):
-        """The hash that the entry has to carry."""
-        fields = ["raylink journal/1", self.prev, self.seq, self.at, self.kind, self.ref, len(self.postings)]
-        for account, minor, asset in self.postings:
-            fields += [account, asset, minor]
-        return hashlib.sha256(packed(*fields, self.text)).hexdigest()
-
-
-# The rules
-
-
-def fee(accrued, points):
-    return small(-(-accrued * points // 10_000))
-
-
-def post(*parts):
-    return [(account, small(minor), asset) for account, minor, asset in parts if minor]
-
-
-def earned(purse, supplier):
-    return {"grant": "supplier-grant:", "card": "supplier-card:"}.get(purse, "supplier:") + supplier
-
-
-def through(purse, takes, supplier, use, fee_off, io):
-    """From a payer, who has paid, to the supplier, by way of IO."""
-    parts = [] if purse == "io" else [("fx:in", use, PURSES[purse]), ("fx:in", -io, "IO")]
-    if takes == "IO":
-        return parts + [(earned(purse, supplier), io, "IO")]
-    return parts + [("fx:out", io, "IO"), ("fx:out", -use, "USDC"), (earned(purse, supplier), use - fee_off, "USDC"), ("fees", fee_off, "USDC")]
-
-
-def supplier_of(account):
-    """Whose earnings the account keeps; nothing for another account."""
-    if account.startswith("supplier-paused:"):
-        return account.split(":", 2)[2] if account.count(":") > 1 else ""
-    return account.partition(":")[2] if account.startswith(("supplier:", "supplier-grant:", "supplier-card:")) else ""
-
-
-def verdict(agent, gateway):
-    """Why a minute is waived; nothing for one that is charged."""
-    if agent is None or gateway is None:
-        return "no evidence"
-    short = [f"the {who} saw {side['seconds']} s" for who, side in (("agent", agent), ("gateway", gateway)) if side["seconds"] < 45]
-    return " and ".join(short) + " of 60, at least 45 needed" if short else ""
-
-
-class Minute:
-    """What a minute's note says, and what it costs its lease."""
-
-    def __init__(self, note):
-        n = read(note, MINUTE, ["agent", "gateway", "coordinator", "reason", "purse", "takes", "supplier_fee_basis_points", "price", "price_id", "price_halt", "budget"])
-        self.cluster, self.lease, self.machine, self.ordinal, self.points = n["cluster"], n["lease"], n["machine"], small(n["ordinal"]), small(n["fee_basis_points"])
-        self.same = (n["cluster"], n["node"], n["machine"], n["rate"], n["fee_basis_points"])
-        self.rate, self.reason, self.purse, self.takes = fixed(n["rate"], "USD/h", 6), n.get("reason", ""), n.get("purse", ""), n.get("takes", "")
-        self.agent = read(n["agent"], AGENT) if "agent" in n else None
-        self.gateway = read(n["gateway"], GATEWAY) if "gateway" in n else None
-        self.off, self.price_id, self.halt, self.budget = n.get("supplier_fee_basis_points", 0), n.get("price_id", 0), n.get("price_halt", ""), n.get("budget", 0)
-        self.price = fixed(n["price"], "USD/IO", 12) if "price" in n else 0
-        self.seal = read(n["coordinator"], SEAL, ["path"]) if "coordinator" in n else None
-        self.why = verdict(self.agent, self.gateway)
-        self.use = self.fee = self.fee_off = 0
-        need(min(self.rate, self.points, self.off, self.price, self.price_id, self.budget, self.ordinal) >= 0, "below zero")
-
-    def leaf(self):
-        """What a coordinator signs for, among other minutes."""
-        out = hashlib.sha256(b"\0" + packed(self.lease, self.ordinal))
-        for side, who in (self.agent, "machine"), (self.gateway, "gateway"):
-            out.update(packed(1, side[who], side["seconds"], side["ray_node"], side["signature"]) if side else packed(0))
-        return out.digest()
-
-    @property
-    def believed(self):
-        return self.price > 0 and not self.halt
-
-    @property
-    def paused(self):
-        return not self.believed and (self.purse == "io" or self.takes == "IO")
-
-    def cost(self):
-        if self.purse == "io":
-            need(self.price, "no price for a payer in IO")
-            return small(self.use * 10**14 // self.price)
-        return small(self.use + self.fee)
-
-    def postings(self, supplier):
-        hold = "hold:" + self.cluster
-        if not self.purse:
-            return post((hold, -self.use - self.fee, "USD"), ("supplier:" + supplier, self.use, "USD"), ("fees", self.fee, "USD"))
-        asset, cost = PURSES[self.purse], self.cost()
-        parts = [(hold, -cost, asset), ("fees", self.fee, asset)]
-        if self.paused:
-            parts.append((f"supplier-paused:{self.purse}:{supplier}", cost - self.fee, asset))
-        elif not self.believed:
-            parts += [] if asset == "USDC" else [("fx:in", self.use, asset), ("fx:in", -self.use, "USDC")]
-            parts += [(earned(self.purse, supplier), self.use - self.fee_off, "USDC"), ("fees", self.fee_off, "USDC")]
-        else:
-            parts += through(self.purse, self.takes, supplier, self.use, self.fee_off, cost if self.purse == "io" else self.use * 10**14 // self.price)
-        return post(*parts)
-
-
-class Lease:
-    """The meter of one lease."""
-
-    def __init__(self, first):
-        self.first, self.supplier, self.purse = first, "", ""
-        self.next = self.charged = self.accrued = self.fees = self.off_accrued = self.off_fees = 0
-
-    def settle(self, m):
-        need(m.ordinal == self.next, f"minute {m.ordinal} of lease {m.lease}, where {self.next} is the next")
-        self.next += 1
-
-    def price(self, m):
-        """What the minute costs; charges the meter."""
-        accrued = small(m.rate * (self.charged + 1) // 60)
-        fees = fee(accrued, m.points)
-        m.use, m.fee = accrued - self.accrued, fees - self.fees
-        self.charged, self.accrued, self.fees = self.charged + 1, accrued, fees
-        if m.off:
-            self.off_accrued = small(self.off_accrued + m.use)
-            m.fee_off = max(fee(self.off_accrued, m.off) - self.off_fees, 0)
-            self.off_fees += m.fee_off
 
 
 class Judge:
@@ -333,16 +24,19 @@ class Judge:
 
     def __init__(self, header_line):
         need(len(header_line) <= MAX_HEADER, "header is too long")
-        self.header = h = read(parse(header_line.decode()), HEADER, ["cluster", "supplier", "group_key", "chain", "treasury"])
+        self.header = h = read(parse(header_line.decode()), HEADER, ["cluster", "payer", "supplier", "group_key", "chain", "treasury", "head", "anchor"])
         self.cluster, self.supplier = h.get("cluster", ""), h.get("supplier", "")
         self.part = bool(self.cluster or self.supplier)
         need(FORMS.get(h["format"]) == (bool(self.cluster), bool(self.supplier)), "not a form that is known")
+        need(self.cluster or "payer" not in h, "a payer of no bill")
+        need(self.part or not ("head" in h or "anchor" in h), "a journal's head is its last line's to say")
         self.group = raw(h["group_key"], 32) if "group_key" in h else None
         self.keys = {(side, id): raw(key, 32) for side in ("machines", "gateways") for id, key in h[side].items()}
         self.header_hash = hashlib.sha256(header_line).hexdigest()
         self.problems, self.statements, self.digest = [], [], hashlib.sha256()
         self.seq = self.count = self.price_id = self.price = 0
-        self.hash, self.sealed = "", False
+        self.hash, self.sealed, self.fixed = "", False, []
+        self.check("header", self.heads)
         self.names, self.balances, self.leases, self.flights, self.hashes, self.roots, self.spent = set(), {}, {}, {}, {}, {}, {}
 
     def check(self, where, do, *args):
@@ -351,10 +45,22 @@ class Judge:
         except (Wrong, UnicodeError) as e:
             self.problems.append(f"{where}: {e}")
 
+    def heads(self):
+        """How the journal stood that a part was taken from, and what of it was on the chain."""
+        head = read(self.header.get("head", {}), {"seq": int, "hash": str}, () if "head" in self.header else ("seq", "hash"))
+        if head:
+            self.fixed.append(("head", head["seq"], head["hash"]))
+        if "anchor" in self.header:
+            anchor = read(self.header["anchor"], ANCHOR)
+            self.fixed.append(("anchor", anchor["seq"], anchor["hash"]))
+            need(head and anchor["seq"] <= head["seq"] and (anchor["seq"] < head["seq"] or anchor["hash"] == head["hash"]), "anchor is not of the head's journal")
+
     def of(self, e):
         """Whether the entry belongs into a file of one cluster or supplier."""
         if not e.postings and e.kind in ("minute.charged", "minute.waived") and isinstance(e.note, dict):
             return e.note.get("cluster") == self.cluster if self.cluster else e.note.get("machine") in self.header["machines"]
+        if e.kind == "deposit" and self.header.get("payer"):
+            return any(account == "tenant:" + self.header["payer"] for account, _, _ in e.postings)
         if self.cluster:
             return any(account == "hold:" + self.cluster for account, _, _ in e.postings)
         return any(supplier_of(account) == self.supplier or account in self.flights for account, _, _ in e.postings)
@@ -373,6 +79,9 @@ class Judge:
         need(not follows and self.part or e.prev == self.hash, "prev is not the hash of the entry before")
         need(e.digest() == e.hash, "content does not have the hash that it carries")
         need(not self.part or self.of(e), "is not about the file's cluster or supplier")
+        for name, seq, hash in self.fixed:
+            need((e.seq != seq or e.hash == hash) and (e.seq - 1 != seq or e.prev == hash), f"the header's {name} says another hash of entry {seq}")
+            need(name != "head" or e.seq <= seq, "comes after the journal's end by the header")
         self.seq, self.hash, self.count = e.seq, e.hash, self.count + 1
         self.digest.update(e.hash.encode() + b"\n")
         need((e.kind, e.ref) not in self.names, f"{e.kind} {e.ref} stands twice")

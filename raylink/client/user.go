@@ -175,9 +175,14 @@ func (c *Client) Bill(ctx context.Context, idOrName string) (wire.Bill, error) {
 	return get[wire.Bill](ctx, c, at("clusters", idOrName, "bill"), nil)
 }
 
-// BillFile copies to w what the journal says of a cluster, with the group's receipt: what `raylink verify` takes. See Journal for its errors.
-func (c *Client) BillFile(ctx context.Context, idOrName string, w io.Writer) error {
-	return c.copied(ctx, at("clusters", idOrName, "bill", "export"), nil, w)
+// BillFile copies to w what the journal says of a cluster, with the group's receipt: what `raylink verify` takes. With deposits, what its owner ever paid in on the
+// chain is in it as well. See Journal for its errors.
+func (c *Client) BillFile(ctx context.Context, idOrName string, deposits bool, w io.Writer) error {
+	query := url.Values{}
+	if deposits {
+		query.Set("deposits", "true")
+	}
+	return c.copied(ctx, at("clusters", idOrName, "bill", "export"), query, w)
 }
 
 // Balance is an account's money; the caller's own for an empty id.

@@ -117,7 +117,7 @@ func (s *Story) supplierPaid(ctx context.Context, i int, total map[money.Asset]i
 		return err
 	}
 	file := filepath.Join(n.cfg.Dir, who+"-earnings.jsonl")
-	for _, args := range [][]string{{"earnings"}, {"earnings", "--file", file}, {"verify", file}} {
+	for _, args := range [][]string{{"earnings"}, {"earnings", "--file", file}, {"verify", file, "--chain", "--rpc", n.chain.URL}} {
 		if _, err := s.raylink(ctx, who, args...); err != nil {
 			return err
 		}

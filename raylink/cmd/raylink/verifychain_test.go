@@ -100,25 +100,35 @@ func (r *ring) post(kind, ref string, note any, from, to string, minor int64) {
 	must[ledger.Entry](r.t)(r.book.Post(time.Now(), kind, ref, postings, note))
 }
 
-// export is the journal as the ring says it is now.
-func (r *ring) export() string {
+// export is the journal as the ring says it is now, or the bill of a cluster in it, with its payer's deposits.
+func (r *ring) export(cluster, payer string) string {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	header := verify.Header{ExportedAt: time.Now(), GroupKey: public, Chain: "local", Treasury: []verify.TokenAccount{
+	sign := func(m []byte) []byte { return ed25519.Sign(private, m) }
+	header := verify.Header{Cluster: cluster, Payer: payer, ExportedAt: time.Now(), GroupKey: public, Chain: "local", Treasury: []verify.TokenAccount{
 		{Asset: money.USDC, Mint: string(r.mint.Address), Program: string(r.mint.Program), Account: string(r.account), Wallet: string(of(r.us))}}}
 	var out bytes.Buffer
-	if err := verify.Write(&out, header, r.book, public, func(m []byte) []byte { return ed25519.Sign(private, m) }); err != nil {
+	if cluster == "" {
+		err = verify.Write(&out, header, r.book, public, sign)
+	} else {
+		seq, hash := r.book.Head()
+		header.Head = &verify.Head{Seq: seq, Hash: hash}
+		err = verify.WriteBill(&out, header, r.book, 0, public, sign)
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	return out.String()
 }
 
 // verify is `raylink verify - --chain` over the journal.
-func (r *ring) verify() (exit int, said string) {
+func (r *ring) verify() (exit int, said string) { return r.verifyFile(r.export("", "")) }
+
+func (r *ring) verifyFile(file string) (exit int, said string) {
 	var out, errs bytes.Buffer
-	a := &app{in: strings.NewReader(r.export()), out: &out, err: &errs, getenv: func(string) string { return "" }}
+	a := &app{in: strings.NewReader(file), out: &out, err: &errs, getenv: func(string) string { return "" }}
 	exit = a.run(r.t.Context(), []string{"verify", "-", "--chain", "--rpc", r.chain.URL()})
 	return exit, out.String() + errs.String()
 }
@@ -140,5 +150,29 @@ func TestVerifyAgainstTheChain(t *testing.T) {
 	r.post("deposit", invented+"/"+string(r.account), nil, ledger.TreasuryChain, ledger.Tenant("acc-eve"), 1)
 	if _, said = r.verify(); !strings.Contains(said, "the chain does not know transaction "+invented) {
 		t.Error(said)
+	}
+}
+
+// A bill with its payer's deposits is held against the chain, before and after the next checkpoint is there.
+func TestVerifyBillAgainstTheChain(t *testing.T) {
+	r := startRing(t)
+	r.post("hold", "c-1", nil, ledger.Tenant("acc-ann"), ledger.Hold("c-1"), 1_000_000)
+	bill := r.export("c-1", "acc-ann")
+	exit, said := r.verifyFile(bill)
+	if exit != 0 || !strings.Contains(said, "note: no checkpoint that covers the journal as it stood at the export (entry 4)") ||
+		!strings.Contains(said, "verified: chain and file agree: 1 deposit(s), 0 payout(s), 0 checkpoint(s)") {
+		t.Fatal(exit, said)
+	}
+	seq, hash := r.book.Head()
+	r.send(chain.Batch{Owner: of(r.us), Memo: ledger.RootMemo(seq, hash)})
+	if exit, said = r.verifyFile(bill); exit != 0 || !strings.Contains(said, "1 checkpoint(s); the one of entry 4 covers the journal that the file was taken from") {
+		t.Error(exit, said)
+	}
+	r.post("deposit", string(chain.SignatureOf(make([]byte, 64)))+"/"+string(r.account), nil, ledger.TreasuryChain, ledger.Tenant("acc-ann"), 1)
+	if exit, said = r.verifyFile(r.export("c-1", "acc-ann")); exit != raylink.CodeConflict.ExitCode() || !strings.Contains(said, "(deposit): the chain does not know transaction") {
+		t.Error(exit, said)
+	}
+	if exit, said = r.verifyFile(r.export("c-1", "")); exit != 0 || !strings.Contains(said, "0 deposit(s)") { // without the deposits there is less to ask
+		t.Error(exit, said)
 	}
 }
