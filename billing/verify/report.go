@@ -18,11 +18,11 @@ type Report struct {
 	Cluster      string            `json:"cluster,omitempty"`  // of a bill: then only its hold is an account
 	Supplier     string            `json:"supplier,omitempty"` // of earnings: then only what he has earned, and payouts of it, are accounts
 	PaidOut      []money.Amount    `json:"paid_out,omitempty"` // of earnings: what payouts were posted as paid, for each asset
+	Head         *Head             `json:"head,omitempty"`     // of a part: the last entry of the journal that it was taken from
 	Entries      int               `json:"entries"`
-	Seq          uint64            `json:"seq"`            // of the last entry
-	Hash         string            `json:"hash"`           // of the last entry, which stands for all
-	Head         *Head             `json:"head,omitempty"` // of a part: the last entry of the journal that it was taken from
-	Key          ed25519.PublicKey `json:"key"`            // that signed the checkpoint; none if its signature does not fit
+	Seq          uint64            `json:"seq"`  // of the last entry
+	Hash         string            `json:"hash"` // of the last entry, which stands for all
+	Key          ed25519.PublicKey `json:"key"`  // that signed the checkpoint; none if its signature does not fit
 	Leases       []LeaseReport     `json:"leases"`
 	Accounts     []ledger.Account  `json:"accounts"` // final balances, sorted
 	Sums         []money.Amount    `json:"sums"`     // of all balances, for each asset: zero
