@@ -3,7 +3,6 @@ package verify
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +20,7 @@ func earningsOf(t *testing.T, supplier string, entries []ledger.Entry, machines 
 	h := partHeader(entries)
 	h.Supplier, h.Machines = supplier, map[string]ed25519.PublicKey{}
 	for _, id := range machines {
-		h.Machines[id] = header().Machines[id]
+		h.Machines[id] = public('1') // as which sign signs for all
 	}
 	leases := map[string]bool{} // of which any minute was paid to him
 	for _, e := range entries {
@@ -44,14 +43,14 @@ func neighbours() []ledger.Entry {
 	minute := func(ordinal int64) meter.MinuteNote {
 		n := mixNote(exchange.USDC, money.USDC, ordinal, false)
 		n.Lease, n.Machine, n.Agent.Machine = "l-eve", "m-2", "m-2"
-		sign(&n)
-		n.Agent.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(key('2'), minuteBytes(n.Lease, ordinal, n.Agent.Seconds, n.Agent.RayNode)))
 		return n
 	}
 	charged, silent := minute(0), minute(1)
 	m := minuteIn(charged)
 	m.Supplier = "eve"
 	silent.Gateway, silent.Reason = nil, meter.ReasonNoEvidence
+	sign(&charged)
+	sign(&silent)
 	entries := slices.Insert(world(), 3, mixedAs(charged, m), noted(ledger.Entry{Kind: meter.KindWaived, Ref: "l-eve/1", Postings: []ledger.Posting{}}, silent))
 	return slices.DeleteFunc(entries, func(e ledger.Entry) bool {
 		return e.Kind == ledger.KindCheckpoint || e.Kind == ledger.KindAnchor || e.Kind == "release"
@@ -116,6 +115,7 @@ func TestEarningsOfAMachineThatChangedHands(t *testing.T) {
 	m.Supplier = "eve"
 	last := n
 	last.Ordinal, last.Agent, last.Gateway, last.Reason = 1, nil, nil, meter.ReasonNoEvidence
+	sign(&last)
 	entries := slices.Insert(world()[:7], 2, mixedAs(n, m), noted(ledger.Entry{Kind: meter.KindWaived, Ref: "l-old/1", Postings: []ledger.Posting{}}, last))
 	for who, lease := range map[string]string{"bob": "l-usdc-USDC", "eve": "l-old"} {
 		report, err := Verify(bytes.NewReader(earningsOf(t, who, entries, "m-1")))

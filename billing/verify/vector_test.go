@@ -75,6 +75,7 @@ func world() []ledger.Entry {
 		n := mixNote(exchange.USDC, money.USDC, ordinal, false)
 		e := note(n.Lease, ordinal, agent, gateway)
 		n.Agent, n.Gateway, n.Reason = e.Agent, e.Gateway, e.Reason
+		sign(&n)
 		return noted(ledger.Entry{Kind: meter.KindWaived, Ref: meter.Ref(n.Lease, ordinal), Postings: []ledger.Posting{}}, n)
 	}
 	in := deposit.Deposit{Key: transaction('d') + "/" + address('U'), Asset: money.USDC, Amount: 1_000_000, Slot: 4711, At: noon, To: ledger.Tenant("ann"),
