@@ -41,10 +41,12 @@ func (a *app) verify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an exported journal or bill, without the network",
-		Long: `Verify checks an exported journal, one cluster's bill, or a supplier's earnings, by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
+		Long: `Verify checks an exported journal, or one cluster's bill, by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
 entry sums to zero, that no balance went below zero, and that each minute of each lease was charged or waived exactly
-once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see, earnings are the part that a supplier may
-see; that they leave no lease out rests on the group's signature.
+once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see; that it leaves no lease out
+rests on the group's signature.
+
+Earnings are the part that a supplier may see, and are checked as a bill is.
 
 --chain also asks a Solana node of your choice: whether every deposit, payout, swap and burn of the journal did on the chain what the journal says,
 whether those who were paid got it, whether checkpoints stand there, and whether nothing moved on the treasury's token accounts that the journal
@@ -197,43 +199,6 @@ func (a *app) showReport(w io.Writer, r verify.Report) {
 	}
 	if r.MoreProblems > 0 {
 		fmt.Fprintf(w, "  and %d more\n", r.MoreProblems)
-	}
-}
-
-// showLeases is a line for each lease: for whoever pays with what it cost him, for a supplier with what it cost the other and him.
-func showLeases(w io.Writer, r verify.Report) {
-	if len(r.Leases) == 0 {
-		return
-	}
-	rows := [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "FEE", "PAID", "FROM"}}
-	if r.Supplier != "" {
-		rows = [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "SUPPLIER'S FEE", "FROM"}}
-	}
-	for _, l := range r.Leases {
-		row := []string{l.Lease, l.Node, l.Machine, rate(l.Rate), fmt.Sprintf("%d min", l.Charged), fmt.Sprintf("%d min", l.Waived), amount(l.Use)}
-		if r.Supplier != "" {
-			row = append(row, amount(l.SupplierFee), l.Purse)
-		} else {
-			row = append(row, amount(l.Fee), amount(l.Paid), l.Purse)
-		}
-		rows = append(rows, row)
-	}
-	grid(w, "  ", rows...)
-	fmt.Fprintln(w)
-}
-
-// showEarned is where a supplier's earnings are now.
-func showEarned(w io.Writer, r verify.Report) {
-	rows := [][]string{{"ACCOUNT", "HOLDS"}}
-	for _, account := range r.Accounts {
-		rows = append(rows, []string{account.Name, amount(account.Balance)})
-	}
-	for _, paid := range r.PaidOut {
-		rows = append(rows, []string{"paid out", amount(paid)})
-	}
-	if len(rows) > 1 {
-		grid(w, "  ", rows...)
-		fmt.Fprintln(w)
 	}
 }
 
