@@ -412,8 +412,44 @@ func TestBillVerifies(t *testing.T) {
 	if err != nil || whole.Leases[0] != report.Leases[0] || report.Entries >= whole.Entries {
 		t.Errorf("%v: the journal says %+v in %d entries, the bill %+v in %d", err, whole.Leases, whole.Entries, report.Leases, report.Entries)
 	}
+	if head := report.Head; head == nil || head.Seq != whole.Seq || head.Hash != whole.Hash {
+		t.Errorf("the bill was taken from %+v, the journal ends with entry %d, %s", head, whole.Seq, whole.Hash)
+	}
+	for query, want := range map[string]bool{"": false, "?deposits=true": true} {
+		more := r.call("ada", "GET", "/v1/clusters/ready/bill/export"+query, nil)
+		if report, err := verify.Verify(bytes.NewReader(more.body)); err != nil || !report.OK() || bytes.Contains(more.body, []byte(`"payer":`)) != want {
+			t.Errorf("%q: %v %v", query, err, report.Problems)
+		}
+	}
 	if bytes.Contains(file.body, []byte("treasury:")) || bytes.Contains(file.body, []byte(`"deposit"`)) {
 		t.Errorf("the bill speaks of others: %s", file.body)
+	}
+}
+
+// A supplier can verify what his machines have earned, minute by minute, and gets nobody else's; one who has earned nothing gets a file that says so.
+func TestEarningsVerify(t *testing.T) {
+	r := newRig(t)
+	of := func(who string) (verify.Report, []byte) {
+		file := r.call(who, "GET", "/v1/earnings/export", nil)
+		report, err := verify.Verify(bytes.NewReader(file.body))
+		if err != nil || !report.OK() {
+			t.Fatalf("%s: %v %+v", who, err, report)
+		}
+		return report, file.body
+	}
+	his, file := of("sam")
+	whole, err := verify.Verify(bytes.NewReader(r.call("admin", "GET", "/v1/journal", nil).body))
+	if err != nil || his.Supplier == "" || len(his.Leases) != 1 || whole.Leases[0] != his.Leases[0] || his.Entries >= whole.Entries {
+		t.Errorf("%v: the journal says %+v, his file %+v", err, whole.Leases, his.Leases)
+	}
+	if len(his.Accounts) == 0 || !strings.HasSuffix(his.Accounts[0].Name, his.Supplier) || his.Accounts[0].Balance.Sign() <= 0 {
+		t.Errorf("he has earned %v", his.Accounts)
+	}
+	if bytes.Contains(file, []byte(string(machineID("mtwo")))) || bytes.Contains(file, []byte("tenant:")) {
+		t.Errorf("his file speaks of others: %s", file)
+	}
+	if none, _ := of("bob"); none.Entries != 0 || none.Supplier == his.Supplier {
+		t.Errorf("%+v", none)
 	}
 }
 

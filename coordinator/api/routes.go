@@ -88,6 +88,7 @@ func (s *Server) moneyRoutes(r *gin.Engine) {
 	r.GET("/v1/settlement", s.answer(s.getSettlement))
 	r.PUT("/v1/settlement", s.answer(s.putSettlement))
 	r.GET("/v1/earnings", s.answer(s.getEarnings))
+	r.GET("/v1/earnings/export", s.answer(s.getEarningsFile))
 	r.POST("/v1/withdrawals", s.answer(s.postWithdrawal))
 	r.GET("/v1/payouts", s.answer(s.getPayouts))
 	r.POST("/v1/payouts/:id/:action", s.answer(s.postPayoutAction))

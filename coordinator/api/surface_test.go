@@ -138,6 +138,7 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"GET /v1/settlement":           {{"", nil, users(200, 200, 200, 200)}},
 		"PUT /v1/settlement":           {{"", `{"takes":"IO","wallet":"","minimum":"2.00000000 IO"}`, users(200, 200, 200, 200)}},
 		"GET /v1/earnings":             {{"", nil, users(200, 200, 200, 200)}, {"/v1/earnings?account=" + string(acc("sam")), nil, users(403, 403, 200, 200)}},
+		"GET /v1/earnings/export":      {{"", nil, users(200, 200, 200, 200)}, {"/v1/earnings/export?account=" + string(acc("sam")), nil, users(403, 403, 200, 200)}},
 		"POST /v1/withdrawals":         {{"", wire.WithdrawalRequest{Amount: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Wallet: nobody}, users(402, 402, 403, 402)}},
 		"GET /v1/payouts":              {{"", nil, users(200, 200, 200, 200)}},
 		"POST /v1/payouts/:id/:action": {{"/v1/payouts/po-none/cancel", wire.PayoutAction{}, users(404, 404, 404, 404)}},
