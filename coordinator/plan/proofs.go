@@ -168,7 +168,7 @@ func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim stat
 		}
 		rate = max(min(rate, 1<<40)*s.Proving.Work.Milliseconds()/challenge.ProofTime.Milliseconds(), 1)
 	}
-	t := challenge.TaskFor(claim.Kind, memory, rate)
+	t := challenge.TaskFor(claim.Kind, memory, rate, 0)
 	t.Links = min(t.Links, state.MaxProofLinks)
 	t.Openings = min(s.Proving.Openings, t.Links*t.TilesPerLink())
 	return t
