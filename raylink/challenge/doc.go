@@ -48,7 +48,7 @@
 // Fetching in bulk is what PCIe does well (25 to 55 GB/s), and version 2's windows are against that, too: they are there because a GPU's address translation does not
 // reach over all of a large memory at full speed (64 GB of an A100's 80, arXiv 2405.11425), so that lanes stay within 32 GiB for a while. Each lane goes through
 // sixteen of them in an order that is drawn with the entropy, and another than its neighbours': who holds one of three fetches 17 in all, two of three 9
-// (TestFetchingWindowsCostsWhatIsStated), which for 72 GB is 3 s and more where 1.3 are given. With one window (below 36 GB) there is nothing to fetch ahead.
+// (TestFetchingWindowsCostsWhatIsStated), which for 72 GB is 3 s and more where 1.6 are given. With one window (below 36 GB) there is nothing to fetch ahead.
 //
 // What the walk does not show: that no other memory as fast stands behind the device (another GPU over NVLink); that no processors walk in place of it in their
 // own DRAM, which serves about 10^9 to 2·10^9 random reads a second a socket, and at its bandwidth's limit 7·10^9, so that a large server of two sockets may

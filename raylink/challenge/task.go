@@ -131,7 +131,7 @@ const (
 	cpuFill      = 256 << 20 // bytes of a processor's memory that are filled, for its walk must not drive others out
 	lanesCPU     = 1 << 11
 	lanesGPU     = 1 << 20 // where nothing is known of its memory
-	mostLanes    = 1 << 22 // 32 MiB of places where lanes are
+	mostLanes    = 1 << 23 // 64 MiB of places where lanes are
 	stepsPerLane = 1 << 10 // a verifier's cost grows with these, and not with the lanes
 	window       = 32 << 30
 )
