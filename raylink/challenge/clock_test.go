@@ -39,8 +39,8 @@ func TestHostMemoryInPlaceOfVRAM(t *testing.T) {
 	const least, world = 1, 5200.0
 	rate := func(millions float64) float64 { return millions * 1e6 / world }
 	task := windowed()
-	task.Memory, task.Windows, task.Segments, task.Checks = 30*Block, 3, 15*Bundle, 2
-	task.Steps = task.Segments * stepsPerLane
+	task.Memory, task.Windows, task.Segments, task.Checks = 30*Block, 3, 30*Bundle, 2
+	task.Steps = task.Segments * stepsGPU
 	d := &device{}
 	x := d.prove(task, dice(8))
 	for _, c := range []struct {

@@ -122,18 +122,20 @@ const (
 
 // The sizes of proofs.
 const (
-	openings     = 64
-	checks       = 4
-	firstCPU     = 2_000  // millions of multiply-adds in a second, where nothing is known: a slow core does that
-	firstGPU     = 500000 // the same of a GPU
-	maxCPUSize   = 2048
-	maxGPUSize   = 8192
-	cpuFill      = 256 << 20 // bytes of a processor's memory that are filled, for its walk must not drive others out
-	lanesCPU     = 1 << 11
-	lanesGPU     = 1 << 20 // where nothing is known of its memory
-	mostLanes    = 1 << 23 // 64 MiB of places where lanes are
-	stepsPerLane = 1 << 10 // a verifier's cost grows with these, and not with the lanes
-	window       = 32 << 30
+	openings   = 64
+	checksCPU  = 4
+	checksGPU  = 8
+	firstCPU   = 2_000  // millions of multiply-adds in a second, where nothing is known: a slow core does that
+	firstGPU   = 500000 // the same of a GPU
+	maxCPUSize = 2048
+	maxGPUSize = 8192
+	cpuFill    = 256 << 20 // bytes of a processor's memory that are filled, for its walk must not drive others out
+	lanesCPU   = 1 << 11
+	lanesGPU   = 1 << 21 // where nothing is known of its memory
+	mostLanes  = 1 << 23 // 64 MiB of places where lanes are
+	stepsCPU   = 1 << 10 // of a lane: a verifier's cost grows with these and with the checks, and not with the lanes
+	stepsGPU   = 1 << 9
+	window     = 32 << 30
 )
 
 // TaskFor is a task that costs a device about ProofTime. Memory is how many bytes of it are to be shown resident (0: no walk; a processor shows
@@ -163,11 +165,11 @@ func TaskFor(kind raylink.DeviceKind, memory, rate, reads int64) Task {
 	if fill = min(fill, MaxMemory) / Block * Block; fill <= 0 {
 		return t
 	}
-	t.Memory, t.Segments, t.Checks = fill, lanesCPU, checks
+	t.Memory, t.Segments, t.Steps, t.Checks = fill, lanesCPU, lanesCPU*stepsCPU, checksCPU
 	if kind == raylink.DeviceGPU {
-		t.Version, t.Segments, t.Windows = 2, lanesFor(reads), int((fill+window-1)/window)
+		t.Version, t.Segments, t.Windows, t.Checks = 2, lanesFor(reads), int((fill+window-1)/window), checksGPU
+		t.Steps = t.Segments * stepsGPU
 	}
-	t.Steps = t.Segments * stepsPerLane
 	return t
 }
 
@@ -176,7 +178,7 @@ func lanesFor(reads int64) int {
 	if reads <= 0 {
 		return lanesGPU
 	}
-	lanes := min(reads, 1<<30) * 1000 * WalkTime.Milliseconds() / stepsPerLane
+	lanes := min(reads, 1<<30) * 1000 * WalkTime.Milliseconds() / stepsGPU
 	return int(min(max(lanes, 1<<16), mostLanes)) / Bundle * Bundle
 }
 
