@@ -331,6 +331,46 @@ func TestLongPoll(t *testing.T) {
 	}
 }
 
+// Every login, join and poll names all coordinators and all gateways, so that no single address matters; and one more gateway ends a poll.
+func TestEveryAnswerNamesAllAddresses(t *testing.T) {
+	r := newRig(t)
+	join := func(caller string) wire.JoinAnswer { // what joining answers, renewing does: of the same making
+		var a wire.JoinAnswer
+		r.call(caller, "POST", "/v1/renew", wire.RenewRequest{CSR: csr(t, map[string]string{"machine": "mone", "gateway": "gate"}[caller])}).into(t, &a)
+		return a
+	}
+	want := func(when string, coordinators, gateways []string) {
+		t.Helper()
+		var me wire.WhoAmI
+		r.call("ada", "GET", "/v1/whoami", nil).into(t, &me)
+		var agent wire.Assignment
+		r.call("machine", "GET", "/v1/agent/assignment?wait=30s", nil).into(t, &agent)
+		var gateway wire.GatewayAssignment
+		r.call("gateway", "GET", "/v1/gateway/assignment?wait=30s", nil).into(t, &gateway)
+		a, b := join("machine"), join("gateway")
+		for where, got := range map[string][2][]string{"login": {me.Coordinators, me.Gateways}, "an agent's poll": {agent.Coordinators, agent.Gateways}, "a gateway's poll": {gateway.Coordinators, gateway.Gateways},
+			"an agent's join": {a.Coordinators, a.Gateways}, "a gateway's join": {b.Coordinators, b.Gateways}} {
+			if !slices.Equal(got[0], coordinators) || !slices.Equal(got[1], gateways) {
+				t.Errorf("%s: %s names coordinators %q and gateways %q", when, where, got[0], got[1])
+			}
+		}
+	}
+	want("at first", []string{r.url}, []string{"https://127.0.0.1:8443"})
+	var agent wire.Assignment
+	r.call("machine", "GET", "/v1/agent/assignment?wait=30s", nil).into(t, &agent)
+	r.apply(time.Now(), &state.SetGatewayURL{ID: gatewayID("gate"), URL: "https://clusters.example.org"})
+	var next wire.Assignment
+	r.call("machine", "GET", "/v1/agent/assignment?wait=30s&revision="+agent.Revision, nil).into(t, &next)
+	if next.Revision == agent.Revision {
+		t.Error("a gateway's new address is no news")
+	}
+	hash := identity.HashToken("join next")
+	r.apply(time.Now(), &state.IssueJoinToken{ID: id[raylink.TokenID]("tok", "next"), Kind: state.JoinKindGateway, Hash: hash, TTL: time.Hour},
+		&state.JoinGateway{TokenHash: hash, ID: gatewayID("next"), PublicKey: identity.EncodeKey(publicOf("next")), Name: "next", URL: "https://b.example.org"},
+		&state.JoinMember{ID: "b", Raft: "b:1", API: "https://127.0.0.0:1"})
+	want("when the group has grown", []string{"https://127.0.0.0:1", r.url}, []string{"https://b.example.org", "https://clusters.example.org"})
+}
+
 // The exported journal is verified by nothing but itself, and says what the bill says.
 func TestJournalVerifies(t *testing.T) {
 	r := newRig(t)

@@ -2,6 +2,9 @@ package api
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -219,6 +222,29 @@ func TestSurface(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// routes.go is the whole surface on one page: no other file of this room adds a route.
+func TestRoutesStandOnOnePage(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, seen := regexp.MustCompile(`\.(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|Any|Handle|Group|Match)\("`), 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, route := range added.FindAllString(string(text), -1) {
+			if seen++; name != "routes.go" && !strings.HasSuffix(name, "_test.go") {
+				t.Errorf("%s adds a route with %s…: it belongs into routes.go", name, route)
+			}
+		}
+	}
+	if seen < 80 {
+		t.Errorf("only %d routes were found: are they looked for rightly?", seen)
 	}
 }
 
