@@ -79,9 +79,9 @@ func (s *State) CapOf(id raylink.AccountID) (limit Cap, today int64) {
 	return Cap{}, 0
 }
 
-// budgetLeft is for how many minutes, of at most micro micro-USD each, a cluster's budget and its owner's cap still last.
-func (s *State) budgetLeft(c *Cluster, micro int64) int64 {
-	left := int64(NoLimit)
+// budgetLeft is for how many minutes, of at most micro micro-USD each, a cluster's budget and its owner's cap still last, and whether the cap ends first.
+func (s *State) budgetLeft(c *Cluster, micro int64) (left int64, byCap bool) {
+	left = NoLimit
 	if c.Budget > 0 {
 		left = max(c.Budget-s.Spent(c), 0) / micro
 	}
@@ -93,9 +93,11 @@ func (s *State) budgetLeft(c *Cluster, micro int64) int64 {
 				all += each
 			}
 		}
-		left = min(left, max(limit.PerDay-today, 0)/all)
+		if under := max(limit.PerDay-today, 0) / all; under < left {
+			left, byCap = under, true
+		}
 	}
-	return left
+	return left, byCap
 }
 
 // holdMinutes is how many minutes are kept aside for a cluster: an hour, or what its budget leaves.

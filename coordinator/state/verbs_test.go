@@ -77,7 +77,9 @@ func (r *reader) money(words []string, option map[string]string) Command {
 	case "quote":
 		q := r.w.quoteOf(name, acc(option["for"]), number(option["cores"]), strings.Split(option["on"], ",")...)
 		q.Purse = exchange.Purse(option["pay"])
-		if b := option["budget"]; b != "" {
+		if b := option["budget"]; b == "purse" { // what the purse holds
+			q.Bounded = true
+		} else if b != "" {
 			q.Budget = usd(b).Minor
 		}
 		return q
@@ -226,6 +228,14 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 	s := r.w.s
 	var out strings.Builder
 	switch words[0] {
+	case "agreed": // quote: what was signed
+		q := s.Quotes[id[raylink.QuoteID]("q", words[1])]
+		most := "no limit"
+		if q.Budget > 0 {
+			most = "at most " + money.MicroUSD(q.Budget).String()
+		}
+		fmt.Fprintf(&out, "%s from the purse %s, %s an hour, %s held; IO at %s\n", most, q.Purse, money.MicroUSD(q.PerHour),
+			money.Amount{Minor: q.Hold, Asset: q.Purse.Asset()}, q.Price)
 	case "prices":
 		if now, err := s.Prices.Snapshot(s.Now); err == nil {
 			fmt.Fprintf(&out, "%s, number %d\n", now.Price, now.ID)

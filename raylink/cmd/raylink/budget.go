@@ -36,7 +36,8 @@ func (a *app) budget() *cobra.Command {
 		Use:   "budget",
 		Short: "Show or set what may be spent: a day, and by each cluster",
 		Long: `Budget shows what stands between you and a surprise: the most that your account may spend in a day (UTC), and the most that each cluster
-may ever cost. A cluster ends in order before it costs more.`,
+may ever cost, which is what its quote said: --budget, or what the purse held then. A cluster ends in order before it costs more, also if you have topped up
+since: raylink budget cluster lets it.`,
 		Example: "  raylink budget\n  raylink budget set --per-day 40 --alarm 80\n  raylink budget cluster first-job 12.50", Args: wants(),
 	}
 	c.AddCommand(a.budgetSet(), a.budgetCluster())
@@ -53,11 +54,7 @@ may ever cost. A cluster ends in order before it costs more.`,
 		}
 		rows = [][]string{{"CLUSTER", "PURSE", "SPENT", "AT MOST", "AN HOUR", "RUNS OUT", "WARNING"}}
 		for _, x := range b.Clusters {
-			most := "what the purse holds"
-			if x.Maximum != nil {
-				most = amount(*x.Maximum)
-			}
-			rows = append(rows, []string{x.Name, x.Purse, amount(x.Spent), most, amount(x.PerHour), runsOut(x.RunsOutAt), x.Warning})
+			rows = append(rows, []string{x.Name, x.Purse, amount(x.Spent), bound(x.Maximum), amount(x.PerHour), runsOut(x.RunsOutAt), x.Warning})
 		}
 		fmt.Fprintln(w)
 		grid(w, "", rows...)
@@ -83,6 +80,22 @@ func fetchBudgets(c *cobra.Command, s *session) (budgets, error) {
 			PerHour: x.PerHour, Warning: x.Warning, RunsOutAt: x.RunsOutAt})
 	}
 	return b, nil
+}
+
+// bound is the most that a cluster may cost, for a column of such.
+func bound(most *money.Amount) string {
+	if most == nil {
+		return "what the purse holds"
+	}
+	return amount(*most)
+}
+
+// mayCost says the same in a sentence.
+func mayCost(most *money.Amount) string {
+	if most == nil {
+		return bound(nil)
+	}
+	return "at most " + bound(most)
 }
 
 // runsOut is a predicted time, for people.
@@ -134,7 +147,7 @@ The alarm is a part of it in percent: from there on, clusters and the dashboard 
 
 func (a *app) budgetCluster() *cobra.Command {
 	c := &cobra.Command{
-		Use: "cluster NAME AMOUNT", Short: "Change the most that a cluster may ever cost, in USD with the fee; 0 is no limit",
+		Use: "cluster NAME AMOUNT", Short: "Change the most that a cluster may ever cost, in USD with the fee; 0 is no limit but the purse",
 		Example: "  raylink budget cluster first-job 12.50\n  raylink budget cluster first-job 0", Args: wants("NAME", "AMOUNT"), ValidArgsFunction: a.clusterNames,
 	}
 	return remote(a, c, func(c *cobra.Command, s *session, args []string) (wire.Cluster, error) {
@@ -144,6 +157,6 @@ func (a *app) budgetCluster() *cobra.Command {
 		}
 		return s.SetBudget(c.Context(), args[0], limit)
 	}, func(w io.Writer, x wire.Cluster) {
-		fmt.Fprintf(w, "%s has spent %s so far. `raylink bill %s` shows its limit.\n", x.Name, amount(x.Spent), x.Name)
+		fmt.Fprintf(w, "%s has spent %s so far, and may cost %s.\n", x.Name, amount(x.Spent), mayCost(x.Maximum))
 	})
 }

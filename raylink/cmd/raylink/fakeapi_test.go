@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"net/http"
 	"strings"
@@ -76,14 +77,18 @@ func (f *fake) putVersions(r *http.Request) (any, *raylink.Error) {
 }
 
 func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {
-	f.manifest = read[wire.QuoteRequest](r).Manifest
+	f.asked = read[wire.QuoteRequest](r)
+	f.manifest, f.asked.Pay = f.asked.Manifest, cmp.Or(f.asked.Pay, "grant")
+	if f.asked.Budget == nil {
+		f.asked.Budget = &f.free
+	}
 	if !strings.Contains(f.manifest, "kind: RayCluster") {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "the manifest is not a RayCluster").WithHint("it begins with `apiVersion: ray.io/v1` and `kind: RayCluster`")
 	}
 	node := wire.QuoteNode{Node: "first-job-head", Role: raylink.NodeHead, Group: "headgroup", Machine: f.machine.ID, Supplier: "bob", Rate: 120_000,
 		Resources: raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
 	return contracted(wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
-		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: "grant",
+		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: f.asked.Pay, Maximum: f.asked.Budget,
 		PriceIO: 250_000_000_000, ExpiresAt: time.Now().UTC().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}), nil
 }
 
@@ -94,7 +99,7 @@ func (f *fake) postCluster(r *http.Request) (any, *raylink.Error) {
 	created := time.Now()
 	usd := money.MicroUSD(0)
 	c := &wire.Cluster{ID: "c-aaaaaaaaaa", Name: "first-job", Owner: "acc-aaaaaaaaaa", Phase: raylink.PhasePlaced, Endpoints: []string{},
-		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd, Pay: "grant",
+		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd, Pay: f.asked.Pay, Maximum: f.asked.Budget,
 		Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0", Subnet: "10.77.0.0/24", CreatedAt: created,
 		Nodes: []wire.Node{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Role: raylink.NodeHead, Machine: f.machine.ID, Address: "10.77.0.2", Rate: 120_000}}}
 	f.clusters = []*wire.Cluster{c} // its name and id are always the same

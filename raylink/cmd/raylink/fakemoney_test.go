@@ -210,7 +210,17 @@ func (f *fake) putCap(r *http.Request) (any, *raylink.Error) {
 	return f.getBalance(r)
 }
 
-func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) { return f.find(r) }
+func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) {
+	c, e := f.find(r)
+	if e != nil {
+		return nil, e
+	}
+	most := read[wire.BudgetRequest](r).Budget
+	if c.Maximum = &most; most.Minor == 0 {
+		c.Maximum = nil
+	}
+	return c, nil
+}
 
 func (f *fake) getInvoice(r *http.Request) (any, *raylink.Error) {
 	usd, zero := money.MicroUSD, time.Time{}
