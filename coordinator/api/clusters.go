@@ -276,7 +276,7 @@ func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	v := wire.Cluster{ID: cl.ID, Name: cl.Spec.Name, Owner: cl.Owner, Phase: cl.Phase, Detail: plan.Detail(st, cl), Failure: cl.Failure, Warning: cl.Warning,
 		Image: cl.Image, RayVersion: cl.Spec.RayVersion, CreatedAt: cl.CreatedAt, ReadyAt: cl.ReadyAt, EndedAt: cl.EndedAt, Endpoints: []string{},
-		Hold: st.Held(cl), Pay: string(state.PurseOf(cl)), RunsOutAt: st.RunsOut(cl)}
+		Hold: st.Held(cl), Pay: string(state.PurseOf(cl)), Alarm: cl.AlarmAt(), RunsOutAt: st.RunsOut(cl)}
 	if cl.Budget > 0 {
 		most := money.MicroUSD(cl.Budget)
 		v.Maximum = &most

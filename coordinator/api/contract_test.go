@@ -121,3 +121,27 @@ func TestBudgetsAreTheOwners(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetTells: a cluster says at which part of its maximum it warns, and when it runs out; its purse says when all that pay from it do.
+func TestBudgetTells(t *testing.T) {
+	r := newRig(t)
+	var c wire.Cluster
+	var b wire.Balance
+	for _, step := range []struct {
+		alarm, want int64
+		minor       int64
+	}{{0, 80, 5_000_000}, {50, 50, 5_000_000}, {0, 50, 4_000_000}, {0, 0, 0}} {
+		c = wire.Cluster{}
+		r.call("ada", "PUT", "/v1/clusters/"+string(cluster)+"/budget", wire.BudgetRequest{Budget: money.MicroUSD(step.minor), Alarm: step.alarm}).into(t, &c)
+		if c.Alarm != step.want || c.RunsOutAt == nil || (c.Maximum == nil) != (step.minor == 0) {
+			t.Errorf("%d and %d: at most %v, alarm at %d %%, until %v", step.minor, step.alarm, c.Maximum, c.Alarm, c.RunsOutAt)
+		}
+	}
+	if got := r.call("ada", "PUT", "/v1/clusters/"+string(cluster)+"/budget", wire.BudgetRequest{Budget: money.MicroUSD(1), Alarm: 101}); got.status != 400 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	r.call("ada", "GET", "/v1/balance", nil).into(t, &b)
+	if b.Purses[0].RunsOutAt == nil || b.Purses[0].RunsOutAt.Sub(*c.RunsOutAt).Abs() > time.Minute || b.Purses[1].RunsOutAt != nil {
+		t.Errorf("the only cluster lasts until %v, its purse %+v", c.RunsOutAt, b.Purses[:2])
+	}
+}

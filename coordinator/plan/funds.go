@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 
 	"raylink/billing/money"
 	"raylink/coordinator/state"
@@ -22,4 +23,16 @@ func lastsFor(c *state.Cluster, r state.Runway) string {
 	}
 	return fmt.Sprintf("its budget, at most %s in all, lasts for %d minutes or less; there is more in the purse, and `raylink budget cluster %s AMOUNT` lets it be spent, or the cluster ends in order",
 		money.MicroUSD(c.Budget), WarnRunway, c.Spec.Name)
+}
+
+// alarms are the parts of budget and cap that are spent, where their owner wants to hear of it.
+func alarms(s *state.State, c *state.Cluster) string {
+	var list []string
+	if s.Alarmed(c) {
+		list = append(list, fmt.Sprintf("%d %% of its budget is spent, which is %s in all; `raylink budget cluster %s AMOUNT` changes it", c.AlarmAt(), money.MicroUSD(c.Budget), c.Spec.Name))
+	}
+	if limit, today := s.CapOf(c.Owner); limit.Alarm > 0 && limit.PerDay > 0 && today >= limit.PerDay/100*limit.Alarm {
+		list = append(list, fmt.Sprintf("%d %% of the account's cap for today is spent", limit.Alarm))
+	}
+	return strings.Join(list, "; ")
 }

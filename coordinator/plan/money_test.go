@@ -180,6 +180,28 @@ func TestBudgetEndsInOrder(t *testing.T) {
 	}
 }
 
+// TestBudgetAlarm: a cluster carries a warning from the part of its budget on that its owner chose, 80 % where he chose none, and loses it when the budget
+// is raised.
+func TestBudgetAlarm(t *testing.T) {
+	const budget, minute = 180_000_000, 2_040_000
+	for chosen, at := range map[int64]int64{0: 144_000_000, 30: 54_000_000} {
+		w, c, leases := paying(t, exchange.USDC, budget, money.USDC)
+		w.apply(&state.SetBudget{ID: c.ID, Budget: budget, Alarm: chosen})
+		for !strings.Contains(w.live(c, leases), "of its budget is spent") {
+			if w.s.Spent(c) >= at+minute {
+				t.Fatalf("alarm at %d %%: %d spent, and no warning but %q", chosen, w.s.Spent(c), c.Warning)
+			}
+		}
+		if spent := w.s.Spent(c); spent < at || !strings.Contains(c.Warning, fmt.Sprintf("%d %% of its budget is spent, which is 180.000000 USD in all; `raylink budget cluster paying AMOUNT`", at*100/budget)) {
+			t.Errorf("alarm at %d %%: %d spent, warning %q", chosen, spent, c.Warning)
+		}
+		w.apply(&state.SetBudget{ID: c.ID, Budget: 2 * budget})
+		if warning := w.live(c, leases); warning != "" {
+			t.Errorf("alarm at %d %%: of twice as much it warns %q", chosen, warning)
+		}
+	}
+}
+
 // TestContractEndsInOrder: a cluster of a quote that named no budget ends by what its purse held then, whatever was topped up since. The warning before
 // says what lets the rest be spent, and with the owner's word it is.
 func TestContractEndsInOrder(t *testing.T) {
@@ -191,7 +213,7 @@ func TestContractEndsInOrder(t *testing.T) {
 			Delta: more, Senders: []string{address(string(c.Owner))}, Witnesses: []string{"one"}}})
 		most := int64(held)
 		warned := w.untilEnd(c, leases, func(int) {
-			if word && strings.Contains(c.Warning, "`raylink budget cluster paying AMOUNT`") {
+			if word && strings.Contains(c.Warning, "there is more in the purse, and `raylink budget cluster paying AMOUNT` lets it be spent") {
 				most = held + more
 				w.apply(&state.SetBudget{ID: c.ID, Budget: most})
 			}

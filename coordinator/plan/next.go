@@ -325,8 +325,5 @@ func funds(s *state.State, now time.Time, c *state.Cluster) (end, warning string
 	case left <= WarnRunway:
 		return "", fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway)
 	}
-	if limit, today := s.CapOf(c.Owner); limit.Alarm > 0 && limit.PerDay > 0 && today >= limit.PerDay/100*limit.Alarm {
-		return "", fmt.Sprintf("%d %% of the account's cap for today is spent", limit.Alarm)
-	}
-	return "", ""
+	return "", alarms(s, c)
 }

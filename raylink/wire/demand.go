@@ -77,9 +77,10 @@ type Cluster struct {
 	CreatedAt  time.Time         `json:"created_at"`
 	ReadyAt    *time.Time        `json:"ready_at,omitempty"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
-	Pay        string            `json:"pay"`                   // the purse that it is paid from
-	Maximum    *money.Amount     `json:"maximum,omitempty"`     // in USD: what its quote says, or what its owner has agreed to since; none is no limit but the purse
-	RunsOutAt  *time.Time        `json:"runs_out_at,omitempty"` // when money, budget or cap is used up, if nothing is added
+	Pay        string            `json:"pay"`                     // the purse that it is paid from
+	Maximum    *money.Amount     `json:"maximum,omitempty"`       // in USD: what its quote says, or what its owner has agreed to since; none is no limit but the purse
+	Alarm      int64             `json:"alarm_percent,omitempty"` // of the maximum: from there on it carries a warning
+	RunsOutAt  *time.Time        `json:"runs_out_at,omitempty"`   // when money, budget or cap is used up, if nothing is added
 }
 
 // StageTime says when a phase was entered.
@@ -181,6 +182,7 @@ type CapRequest struct {
 // BudgetRequest changes the most that a cluster may ever cost: PUT /v1/clusters/<id>/budget. Zero is no limit but the purse.
 type BudgetRequest struct {
 	Budget money.Amount `json:"budget"`
+	Alarm  int64        `json:"alarm_percent,omitempty"` // of it, 1 to 100: from there on the cluster carries a warning; 0 leaves that as it is, which is 80 at first
 }
 
 // Contract is what makes a quote binding: the group's Ed25519 signature over QuoteBytes, and the key.

@@ -65,7 +65,7 @@ func (a *app) showBill(w io.Writer, b wire.Bill, minutes bool) {
 		}
 	}
 	pairs(w, "  ", "use", amount(b.Use), "fee "+b.FeePercent+" %", amount(b.Fee), "total", a.paint(a.out, bold, amount(b.Total)),
-		"paid", amount(b.Paid)+" from the purse "+b.Pay, "held", amount(b.Held), "balance before", amount(b.BalanceBefore), "balance now", amount(b.BalanceNow))
+		"paid", amount(b.Paid)+" from the purse "+b.Pay, "at most", bound(b.Maximum), "held", amount(b.Held), "balance before", amount(b.BalanceBefore), "balance now", amount(b.BalanceNow))
 }
 
 // evidence sums up what both sides saw, and why minutes were waived.

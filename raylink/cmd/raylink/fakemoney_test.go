@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -215,9 +216,10 @@ func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) {
 	if e != nil {
 		return nil, e
 	}
-	most := read[wire.BudgetRequest](r).Budget
-	if c.Maximum = &most; most.Minor == 0 {
-		c.Maximum = nil
+	q := read[wire.BudgetRequest](r)
+	c.Alarm = cmp.Or(q.Alarm, c.Alarm)
+	if c.Maximum = &q.Budget; q.Budget.Minor == 0 {
+		c.Maximum, c.Alarm = nil, 0
 	}
 	return c, nil
 }
