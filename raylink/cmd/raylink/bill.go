@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sort"
@@ -13,7 +14,7 @@ import (
 
 func (a *app) bill() *cobra.Command {
 	var minutes bool
-	var file string
+	var file, form string
 	c := &cobra.Command{
 		Use:   "bill CLUSTER",
 		Short: "Show what a cluster cost, with the evidence",
@@ -21,21 +22,34 @@ func (a *app) bill() *cobra.Command {
 machine's agent and a gateway saw the node alive for at least 45 of its 60 seconds; --minutes shows what they saw.
 A part of a minute at the end is free.
 
---file writes the bill with all signatures and the group's receipt, as raylink verify FILE checks it without the network.`,
-		Example: "  raylink bill first-job\n  raylink bill first-job --minutes\n  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink bill c-abcdefghij -o json",
-		Args:    wants("CLUSTER"), ValidArgsFunction: a.clusterNames,
+--file writes the bill with all signatures and the group's receipt, as raylink verify FILE checks it without the network. --format csv or hledger writes the
+same entries of the journal for spreadsheets and for hledger: one posting a line, so that anybody can sum what was held, paid and given back.`,
+		Example: "  raylink bill first-job\n  raylink bill first-job --minutes\n  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n" +
+			"  raylink bill first-job --format csv --file bill.csv\n  raylink bill first-job --format hledger | hledger -f - balance\n  raylink bill c-abcdefghij -o json",
+		Args: wants("CLUSTER"), ValidArgsFunction: a.clusterNames,
 	}
 	c.Flags().BoolVar(&minutes, "minutes", false, "each minute with its evidence")
 	c.Flags().StringVar(&file, "file", "", "write the bill with its signatures into a file, for raylink verify")
+	c.Flags().StringVar(&form, "format", "jsonl", "what is written: jsonl, csv or hledger; without --file to standard output")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv", "hledger"}, cobra.ShellCompDirectiveNoFileComp))
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		write, err := writer(c, form)
+		if err != nil {
+			return err
+		}
+		written := file != "" || c.Flags().Changed("format")
+		if written && (minutes || c.Flags().Changed("output")) {
+			return usage(c, "--file and --format write every minute as it stands in the journal: they go with neither --minutes nor -o")
+		}
 		s, err := a.open()
 		if err != nil {
 			return err
 		}
 		defer s.Close()
-		if file != "" {
-			return exportTo(file, func(w io.Writer) error { return s.BillFile(c.Context(), args[0], w) })
+		if written {
+			bill := func(ctx context.Context, w io.Writer) error { return s.BillFile(ctx, args[0], w) }
+			return a.export(file, func(w io.Writer) error { return write(c.Context(), bill, w) })
 		}
 		b, err := s.Bill(c.Context(), args[0])
 		if err != nil {
