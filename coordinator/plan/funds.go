@@ -13,7 +13,7 @@ func usedUp(c *state.Cluster, r state.Runway) string {
 	if r.ByCap {
 		return "the account's cap for today is used up"
 	}
-	return fmt.Sprintf("its budget is used up: it was agreed to cost at most %s", money.MicroUSD(c.Budget))
+	return fmt.Sprintf("its budget is used up: it was agreed to cost at most %s; a new quote agrees to another sum (`--budget`)", money.MicroUSD(c.Budget))
 }
 
 // lastsFor warns before that. A budget is used up while the purse holds more: who has topped up reads that it takes his word as well.

@@ -222,7 +222,7 @@ func TestContractEndsInOrder(t *testing.T) {
 		if spent > most || spent < most-2*2_040_000 || !strings.Contains(warned, "at most 200.000000 USD in all, lasts for") {
 			t.Errorf("agreed to more: %v; %d spent of %d, warnings %q", word, spent, most, warned)
 		}
-		if why := "its budget is used up: it was agreed to cost at most 200.000000 USD"; (c.Reason == why) == word || c.Failure != nil {
+		if why := "its budget is used up: it was agreed to cost at most 200.000000 USD; a new quote agrees to another sum (`--budget`)"; (c.Reason == why) == word || c.Failure != nil {
 			t.Errorf("agreed to more: %v; reason %q", word, c.Reason)
 		}
 	}
