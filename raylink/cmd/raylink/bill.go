@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) bill() *cobra.Command {
-	var minutes bool
+	var minutes, deposits bool
 	var file, form string
 	c := &cobra.Command{
 		Use:   "bill CLUSTER",
@@ -23,7 +23,8 @@ machine's agent and a gateway saw the node alive for at least 45 of its 60 secon
 A part of a minute at the end is free.
 
 --file writes the bill with all signatures and the group's receipt, as raylink verify FILE checks it without the network. --format csv or hledger writes the
-same entries of the journal for spreadsheets and for hledger: one posting a line, so that anybody can sum what was held, paid and given back.`,
+same entries of the journal for spreadsheets and for hledger: one posting a line, so that anybody can sum what was held, paid and given back.
+--deposits adds what you ever paid in on the chain, for raylink verify FILE --chain: leave it away in a bill that others are to see.`,
 		Example: "  raylink bill first-job\n  raylink bill first-job --minutes\n  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n" +
 			"  raylink bill first-job --format csv --file bill.csv\n  raylink bill first-job --format hledger | hledger -f - balance\n  raylink bill c-abcdefghij -o json",
 		Args: wants("CLUSTER"), ValidArgsFunction: a.clusterNames,
@@ -32,6 +33,7 @@ same entries of the journal for spreadsheets and for hledger: one posting a line
 	c.Flags().StringVar(&file, "file", "", "write the bill with its signatures into a file, for raylink verify")
 	c.Flags().StringVar(&form, "format", "jsonl", "what is written: jsonl, csv or hledger; without --file to standard output")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv", "hledger"}, cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().BoolVar(&deposits, "deposits", false, "with --file or --format: your deposits as well")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		write, err := writer(c, form)
@@ -42,13 +44,16 @@ same entries of the journal for spreadsheets and for hledger: one posting a line
 		if written && (minutes || c.Flags().Changed("output")) {
 			return usage(c, "--file and --format write every minute as it stands in the journal: they go with neither --minutes nor -o")
 		}
+		if deposits && !written {
+			return usage(c, "--deposits goes with --file or --format")
+		}
 		s, err := a.open()
 		if err != nil {
 			return err
 		}
 		defer s.Close()
 		if written {
-			bill := func(ctx context.Context, w io.Writer) error { return s.BillFile(ctx, args[0], w) }
+			bill := func(ctx context.Context, w io.Writer) error { return s.BillFile(ctx, args[0], deposits, w) }
 			return a.export(file, func(w io.Writer) error { return write(c.Context(), bill, w) })
 		}
 		b, err := s.Bill(c.Context(), args[0])
