@@ -31,8 +31,7 @@ same entries of the journal for spreadsheets and for hledger: one posting a line
 	}
 	c.Flags().BoolVar(&minutes, "minutes", false, "each minute with its evidence")
 	c.Flags().StringVar(&file, "file", "", "write the bill with its signatures into a file, for raylink verify")
-	c.Flags().StringVar(&form, "format", "jsonl", "what is written: jsonl, csv or hledger; without --file to standard output")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv", "hledger"}, cobra.ShellCompDirectiveNoFileComp))
+	formFlag(c, &form)
 	c.Flags().BoolVar(&deposits, "deposits", false, "with --file or --format: your deposits as well")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -63,6 +62,12 @@ same entries of the journal for spreadsheets and for hledger: one posting a line
 		return a.show(*format, b, func(w io.Writer) { a.showBill(w, b, minutes) })
 	}
 	return c
+}
+
+// formFlag says in which form an export of one's own is written.
+func formFlag(c *cobra.Command, form *string) {
+	c.Flags().StringVar(form, "format", "jsonl", "what is written: jsonl, csv or hledger; without --file to standard output")
+	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv", "hledger"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (a *app) showBill(w io.Writer, b wire.Bill, minutes bool) {
