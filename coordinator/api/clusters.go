@@ -45,6 +45,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		}
 		cmd.Budget = r.Budget.Minor
 	}
+	cmd.Bounded = r.Budget == nil
 	// A repeated request gets the quote that the first one made: the market may have moved since.
 	if q, err := s.repeated(who, id, cmd); q != nil || err != nil {
 		return q, err
@@ -72,7 +73,11 @@ func (s *Server) repeated(who caller, id raylink.QuoteID, asked *state.MakeQuote
 	same := false
 	s.Group.Read(func(st *state.State) {
 		q, ok := st.Quotes[id]
-		same = ok && reflect.DeepEqual(plain(q.Spec), plain(asked.Spec)) && q.Budget == asked.Budget && (asked.Purse == "" || q.Purse == asked.Purse)
+		budget := ok && q.Budget == asked.Budget && !q.Bounded
+		if ok && asked.Bounded {
+			budget = q.Bounded || q.Budget == 0 // the second is of a coordinator that was older
+		}
+		same = budget && reflect.DeepEqual(plain(q.Spec), plain(asked.Spec)) && (asked.Purse == "" || q.Purse == asked.Purse)
 	})
 	if !same {
 		return nil, raylink.Errorf(raylink.CodeConflict, "the idempotency key was used for another manifest, purse or budget").WithHint("make a new key for a new request")
@@ -270,7 +275,7 @@ func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	v := wire.Cluster{ID: cl.ID, Name: cl.Spec.Name, Owner: cl.Owner, Phase: cl.Phase, Detail: plan.Detail(st, cl), Failure: cl.Failure, Warning: cl.Warning,
 		Image: cl.Image, RayVersion: cl.Spec.RayVersion, CreatedAt: cl.CreatedAt, ReadyAt: cl.ReadyAt, EndedAt: cl.EndedAt, Endpoints: []string{},
-		Hold: st.Held(cl), Pay: string(state.PurseOf(cl)), RunsOutAt: st.RunsOut(cl)}
+		Hold: st.Held(cl), Pay: string(state.PurseOf(cl)), Alarm: cl.AlarmAt(), RunsOutAt: st.RunsOut(cl)}
 	if cl.Budget > 0 {
 		most := money.MicroUSD(cl.Budget)
 		v.Maximum = &most

@@ -27,6 +27,7 @@ func (k *walker) ofClusters() Command {
 		q := k.w.quoteOf(name, owner, 1, k.machines()[:rapid.IntRange(1, 3).Draw(k.t, "nodes")]...)
 		q.ID = raylink.QuoteID(fmt.Sprintf("q-%s%c%caaaaaa", name, 'a'+len(k.w.log)/20%20, 'a'+len(k.w.log)%20))
 		q.Purse, q.Budget = draw(k.dice, "purse", append(exchange.Purses(), "")), micro
+		q.Bounded = micro == 0 && len(k.w.log)%2 == 0
 		if k.w.try(q) != nil {
 			return nil
 		}

@@ -73,11 +73,17 @@ func (r *reader) money(words []string, option map[string]string) Command {
 	case "cap":
 		return &SetCap{Account: acc(name), PerDay: usd(words[2]).Minor, Alarm: number(option["alarm"])}
 	case "budget":
-		return &SetBudget{ID: id[raylink.ClusterID]("c", name), Budget: usd(words[2]).Minor}
+		c := &SetBudget{ID: id[raylink.ClusterID]("c", name), Budget: usd(words[2]).Minor}
+		if option["alarm"] != "" {
+			c.Alarm = number(option["alarm"])
+		}
+		return c
 	case "quote":
 		q := r.w.quoteOf(name, acc(option["for"]), number(option["cores"]), strings.Split(option["on"], ",")...)
 		q.Purse = exchange.Purse(option["pay"])
-		if b := option["budget"]; b != "" {
+		if b := option["budget"]; b == "purse" { // what the purse holds
+			q.Bounded = true
+		} else if b != "" {
 			q.Budget = usd(b).Minor
 		}
 		return q
@@ -226,6 +232,24 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 	s := r.w.s
 	var out strings.Builder
 	switch words[0] {
+	case "lasts": // cluster: how much of its budget is spent, and when it and its owner's purse run out if nothing is added
+		c := s.Clusters[id[raylink.ClusterID]("c", words[1])]
+		at := func(at *time.Time) string {
+			if at == nil {
+				return "never"
+			}
+			return at.Format(time.DateTime)
+		}
+		fmt.Fprintf(&out, "it is %s: the cluster until %s, the purse %s until %s, alarm at %d %%: %v\n", s.Now.Format(time.TimeOnly), at(s.RunsOut(c)), PurseOf(c),
+			at(s.PurseRunsOut(c.Owner, PurseOf(c))), c.AlarmAt(), s.Alarmed(c))
+	case "agreed": // quote: what was signed
+		q := s.Quotes[id[raylink.QuoteID]("q", words[1])]
+		most := "no limit"
+		if q.Budget > 0 {
+			most = "at most " + money.MicroUSD(q.Budget).String()
+		}
+		fmt.Fprintf(&out, "%s from the purse %s, %s an hour, %s held; IO at %s\n", most, q.Purse, money.MicroUSD(q.PerHour),
+			money.Amount{Minor: q.Hold, Asset: q.Purse.Asset()}, q.Price)
 	case "prices":
 		if now, err := s.Prices.Snapshot(s.Now); err == nil {
 			fmt.Fprintf(&out, "%s, number %d\n", now.Price, now.ID)

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"raylink/billing/money"
 	"raylink/billing/payout"
 	"raylink/billing/price"
 	"raylink/raylink"
@@ -18,9 +17,9 @@ func (c *Client) SetCap(ctx context.Context, r wire.CapRequest) (wire.Balance, e
 	return write[wire.Balance](ctx, c, http.MethodPut, at("cap"), r)
 }
 
-// SetBudget changes the most that a cluster may ever cost, in USD; zero is no limit but the purse.
-func (c *Client) SetBudget(ctx context.Context, idOrName string, budget money.Amount) (wire.Cluster, error) {
-	return write[wire.Cluster](ctx, c, http.MethodPut, at("clusters", idOrName, "budget"), wire.BudgetRequest{Budget: budget})
+// SetBudget changes the most that a cluster may ever cost, in USD, and when it warns before; zero is no limit but the purse.
+func (c *Client) SetBudget(ctx context.Context, idOrName string, r wire.BudgetRequest) (wire.Cluster, error) {
+	return write[wire.Cluster](ctx, c, http.MethodPut, at("clusters", idOrName, "budget"), r)
 }
 
 // Topup announces money that is to come; the answer says how to pay it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -210,7 +211,18 @@ func (f *fake) putCap(r *http.Request) (any, *raylink.Error) {
 	return f.getBalance(r)
 }
 
-func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) { return f.find(r) }
+func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) {
+	c, e := f.find(r)
+	if e != nil {
+		return nil, e
+	}
+	q := read[wire.BudgetRequest](r)
+	c.Alarm = cmp.Or(q.Alarm, c.Alarm)
+	if c.Maximum = &q.Budget; q.Budget.Minor == 0 {
+		c.Maximum, c.Alarm = nil, 0
+	}
+	return c, nil
+}
 
 func (f *fake) getInvoice(r *http.Request) (any, *raylink.Error) {
 	usd, zero := money.MicroUSD, time.Time{}
