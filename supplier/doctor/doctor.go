@@ -104,6 +104,7 @@ type Engine struct {
 	Driver   string // cgroupfs, systemd
 	Root     string // where images and containers lie
 	Runtimes []string
+	GVisor   bool     // it knows runsc, and calls it such that leases have their overlay
 	Security []string // name=seccomp, name=userns, name=apparmor, name=rootless
 }
 
@@ -216,10 +217,11 @@ func engineSecurity(f Facts) []Finding {
 		return one("sandbox", Missing, "use the system's engine: unset DOCKER_HOST, systemctl start docker", "the engine is rootless: data planes cannot enter its namespaces")
 	case !has("seccomp"):
 		return one("sandbox", Warning, "use a kernel and an engine with seccomp: without it tenants have more of the kernel to attack", "the engine filters no system calls")
-	case !has("userns"):
-		return one("sandbox", Note, "\"userns-remap\": \"default\" in /etc/docker/daemon.json adds one; it hides containers and images made before", "seccomp is on; user namespaces are not in use")
+	case has("userns"):
+		return one("sandbox", Note, "nothing on the host; an agent in a container is started with --userns=host, because --pid=host needs that here",
+			"seccomp is on; the engine maps user ids (userns-remap), and leases are made without that: their directories have the ids of this machine")
 	}
-	return one("sandbox", OK, "", "seccomp and user namespaces")
+	return one("sandbox", OK, "", "seccomp is on")
 }
 
 func image(f Facts) []Finding {

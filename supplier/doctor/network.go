@@ -31,14 +31,16 @@ func nvidia(f Facts) []Finding {
 }
 
 func gvisor(f Facts) []Finding {
-	registered := f.Engine != nil && slices.Contains(f.Engine.Runtimes, "runsc")
+	registered := f.Engine != nil && slices.Contains(f.Engine.Runtimes, raylink.GVisorRuntime)
 	switch {
-	case registered:
+	case registered && f.Engine.GVisor:
 		return one("gvisor", OK, "", "the engine knows runsc: tenants who ask for gVisor come here, too")
+	case registered:
+		return one("gvisor", Note, raylink.GVisorHint+" on the host register it anew", "the engine calls runsc without --network=host, or that cannot be seen from here: a lease in it would have no overlay, so gVisor is not offered")
 	case f.Runsc != "":
-		return one("gvisor", Note, "`runsc install` and `systemctl restart docker` tell the engine of it", "%s is there, but the engine does not know it", f.Runsc)
+		return one("gvisor", Note, raylink.GVisorHint+" tell the engine of it", "%s is there, but the engine does not know it", f.Runsc)
 	}
-	return one("gvisor", Note, "apt install runsc, then `runsc install`: tenants may ask for it", "not there; leases run in plain containers")
+	return one("gvisor", Note, "apt install runsc, then "+raylink.GVisorHint+": tenants may ask for it", "not there; leases run in plain containers")
 }
 
 func join(f Facts) []Finding {

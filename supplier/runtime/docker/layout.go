@@ -13,10 +13,6 @@ import (
 	"raylink/supplier/runtime"
 )
 
-// RuntimeGVisor is the name under which an engine must know gVisor's runsc for leases of that tier. It must be registered with --network=host, which inside a
-// lease's own empty namespace means the overlay and nothing else.
-const RuntimeGVisor = "runsc"
-
 const (
 	cpuPeriod   = 100_000 // µs; a core is the whole period
 	cpuQuotaMin = 1_000   // µs; the engine refuses less
@@ -62,6 +58,7 @@ func layout(spec runtime.Spec, profile string) (*container.Config, *container.Ho
 		CapDrop:       []string{"ALL"},
 		SecurityOpt:   []string{"no-new-privileges", "seccomp=" + profile},
 		IpcMode:       "private",
+		UsernsMode:    "host", // where the engine maps user ids (userns-remap) the lease's directories would be another's; elsewhere it says what is so anyway
 
 		ReadonlyRootfs: true, // what is written goes to memory that the lease pays for, or to its own directory
 		Tmpfs:          scratch(spec.Memory),
