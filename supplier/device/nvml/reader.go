@@ -214,6 +214,7 @@ func (r *Reader) more(d driver.Device, s *Status) {
 		s.PowerLimit = int(v)
 	}
 	if all, ret := d.GetComputeRunningProcesses(); ret == driver.SUCCESS {
+		s.Processes = []int{}
 		for _, p := range all[:min(len(all), 1024)] {
 			s.Processes = append(s.Processes, int(p.Pid))
 		}
