@@ -182,6 +182,37 @@ func TestTheAgentEndsWhenItIsUninstalled(t *testing.T) {
 	})
 }
 
+// TestDryRunTellsOfTheInternet: what would be allowed, how much, and where the proxy would listen.
+func TestDryRunTellsOfTheInternet(t *testing.T) {
+	for _, c := range []struct {
+		set  func(*Config)
+		want []string
+		not  string
+	}{
+		{func(c *Config) { c.Egress = 100 << 30 }, []string{"public addresses", "127.0.0.1:6398", "100Gi at most, both ways", "private and metadata"}, "refuses all"},
+		{func(c *Config) {}, []string{"127.0.0.1:6398", "as many bytes as it likes"}, "at most"},
+		{func(c *Config) { c.Egress, c.NoEgress = 100<<30, true }, []string{"nothing is reached", "127.0.0.1:6398", "refuses all and says why", "--no-egress"}, "100Gi"},
+		{func(c *Config) { c.Runtime = RuntimeScripted }, []string{"none"}, "proxy"},
+	} {
+		config := scriptedConfig(filepath.Join(t.TempDir(), "supplier"))
+		config.Runtime = RuntimeDocker
+		c.set(&config)
+		w, err := DryRun(config)
+		i := slices.IndexFunc(w.Items, func(item WouldItem) bool { return item.What == "the Internet" })
+		if err != nil || i < 0 {
+			t.Fatalf("%+v, %v", w, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(w.Items[i].Then, want) {
+				t.Errorf("%q is not in %q", want, w.Items[i].Then)
+			}
+		}
+		if strings.Contains(w.Items[i].Then, c.not) {
+			t.Errorf("%q is in %q", c.not, w.Items[i].Then)
+		}
+	}
+}
+
 // TestDryRunChangesNothing: not a file, not a time.
 func TestDryRunChangesNothing(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "tcp://127.0.0.1:1") // whoever asks the engine fails

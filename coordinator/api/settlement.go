@@ -81,7 +81,7 @@ func (s *Server) Earnings(id raylink.AccountID) wire.Earnings {
 				earned.Paused += st.Ledger.Balance(ledger.SupplierPaused(string(p), string(id)), asset)
 			}
 			if asset == v.Settlement.Takes || earned != (payout.Earned{}) {
-				v.Lines = append(v.Lines, st.Payouts.Explain(st.Now, string(id), asset, earned, st.Treasury(asset).Free())...)
+				v.Lines = append(v.Lines, st.Payouts.Explain(st.Now, string(id), asset, earned, st.Treasury(asset).MayLeave())...)
 			}
 		}
 		paid := map[money.Asset]int64{}
@@ -139,7 +139,7 @@ func (s *Server) payout(id string) payout.Payout {
 	s.Group.Read(func(st *state.State) {
 		if p, ok := st.Payouts.Payouts[id]; ok {
 			v = *p
-			v.Code = st.Payouts.Why(st.Now, p, st.Treasury(p.Asset).Free())
+			v.Code = st.Payouts.Why(st.Now, p, st.Treasury(p.Asset).MayLeave())
 		}
 	})
 	return v
@@ -156,7 +156,7 @@ func (s *Server) getPayouts(c *gin.Context) (any, error) {
 	}
 	list := []payout.Payout{}
 	s.Group.Read(func(st *state.State) {
-		free := map[money.Asset]int64{money.USDC: st.Treasury(money.USDC).Free(), money.IO: st.Treasury(money.IO).Free()}
+		free := map[money.Asset]int64{money.USDC: st.Treasury(money.USDC).MayLeave(), money.IO: st.Treasury(money.IO).MayLeave()}
 		for _, p := range st.LastPayouts(account, shownPayouts) {
 			p.Code = st.Payouts.Why(st.Now, &p, free[p.Asset])
 			list = append(list, p)

@@ -126,7 +126,7 @@ func TestPurses(t *testing.T) {
 
 func TestPositionRows(t *testing.T) {
 	rows := positionRows([]wire.Position{{Asset: money.USDC, Chain: money.Amount{Minor: 7, Asset: money.USDC}, Free: money.Amount{Minor: 3, Asset: money.USDC}}, {Asset: money.IO}})
-	if len(rows) != 12 || rows[0].Amounts[0].Minor != 7 || rows[11].Amounts[0].Minor != 3 || len(rows[5].Amounts) != 2 {
+	if len(rows) != 13 || rows[0].Amounts[0].Minor != 7 || rows[12].Amounts[0].Minor != 3 || len(rows[5].Amounts) != 2 {
 		t.Errorf("rows %+v", rows)
 	}
 }

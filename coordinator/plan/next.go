@@ -193,7 +193,7 @@ func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) [
 		return []state.Command{&state.AdvanceCluster{ID: c.ID, Phase: next}}
 	}
 	entered := c.Stages[len(c.Stages)-1].At
-	if now.Sub(entered) > Deadline(c.Phase) && now.Sub(seen.Since) > ListenFor && !seen.loss.hits(leases) {
+	if now.Sub(entered) > deadline(s, c, leases) && now.Sub(seen.Since) > ListenFor && !seen.loss.hits(leases) {
 		return fail(c, late(s, seen, now, c, leases))
 	}
 	return nil

@@ -139,7 +139,7 @@ func (r *reader) moneyOut(words []string, option map[string]string) Command {
 	case "run":
 		return &RunPayouts{By: name}
 	case "batch":
-		return &MakeBatch{Asset: assetOf(name)}
+		return &MakeBatch{Asset: assetOf(name), Aside: true}
 	case "attempt": // batch n
 		return &RecordAttempt{Attempt: payout.Attempted{Batch: name, N: int(number(words[2])), Signature: name + "-try-" + words[2],
 			Raw: base64.StdEncoding.EncodeToString([]byte("bytes of " + name)), LastValidHeight: 100 * uint64(number(words[2]))}}
@@ -234,14 +234,14 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 		}
 	case "payouts":
 		for _, p := range s.LastPayouts("", 100) {
-			code := s.Payouts.Why(s.Now, &p, s.Treasury(p.Asset).Free())
+			code := s.Payouts.Why(s.Now, &p, s.Treasury(p.Asset).MayLeave())
 			fmt.Fprintln(&out, strings.TrimSpace(fmt.Sprint(p.ID, " ", p.Kind, " of ", money.Amount{Minor: p.Amount, Asset: p.Asset}, ": ", p.State, " ", code, " ", p.Reason)))
 		}
 	case "earnings":
 		a := acc(words[1])
 		for _, asset := range []money.Asset{money.USDC, money.IO} {
 			lines := s.Payouts.Explain(s.Now, string(a), asset, payout.Earned{Payable: s.Ledger.Balance(ledger.Supplier(string(a)), asset),
-				HeldGrant: s.Ledger.Balance(ledger.SupplierGrant(string(a)), asset), HeldCard: s.Ledger.Balance(ledger.SupplierCard(string(a)), asset)}, s.Treasury(asset).Free())
+				HeldGrant: s.Ledger.Balance(ledger.SupplierGrant(string(a)), asset), HeldCard: s.Ledger.Balance(ledger.SupplierCard(string(a)), asset)}, s.Treasury(asset).MayLeave())
 			for _, l := range lines {
 				fmt.Fprintln(&out, strings.TrimSpace(fmt.Sprintf("%s %s %s", l.Amount, l.Code, l.State)))
 			}
@@ -257,7 +257,8 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 		d := s.Deposits.Deposits[words[1]+"/"+ours(assetOf(words[2]))]
 		fmt.Fprintf(&out, "%s to %s via %s %v\n", money.Amount{Minor: d.Amount, Asset: d.Asset}, d.To, d.Via, d.Reasons)
 	case "position":
-		out.WriteString(strings.NewReplacer("{", "", "}", "\n").Replace(fmt.Sprintf("%+v", s.Treasury(assetOf(words[1])))))
+		p := s.Treasury(assetOf(words[1]))
+		out.WriteString(strings.NewReplacer("{", "", "}", "").Replace(fmt.Sprintf("%+v, free %d\n", p, p.Free())))
 	case "journal": // the last entries' postings
 		seq, _ := s.Ledger.Head()
 		for _, e := range s.Ledger.Entries(seq-uint64(number(words[1])), int(number(words[1]))) {

@@ -21,16 +21,37 @@ import (
 	"raylink/raylink/wire"
 )
 
-// Bench measures a cluster's way from create to ready beside a raw `ray start` of the same nodes in the same image with the same limits, in
-// turn, in one run. The image is there, as in a cluster's second life on a machine.
+// Bench measures what an agent takes of its machine while nothing runs there, and then a cluster's way from create to ready beside a raw
+// `ray start` of the same nodes in the same image with the same limits, in turn, in one run. The image is there, as in a cluster's second life
+// on a machine.
 type Bench struct {
 	Network  *Network
 	Manifest string
 	Rounds   int
+	Window   time.Duration // of one look at the idle agent
 }
 
 // Run prints each round and the medians.
 func (b *Bench) Run(ctx context.Context) error {
+	if err := b.idle(ctx); err != nil {
+		return err
+	}
+	return b.clusters(ctx)
+}
+
+// idle prints what the first supplier's agent takes. It goes first, before any cluster was there.
+func (b *Bench) idle(ctx context.Context) error {
+	w := b.Network.cfg.Out
+	fmt.Fprintf(w, "\n== A supplier's agent at idle: proven, ready, without a lease (%d rounds of %s)\n", b.Rounds, b.Window)
+	middle, err := b.Network.idle(ctx, agentName(0), b.Window, b.Rounds, func(round int, r idleRound) { fmt.Fprintf(w, "  round %d  %s\n", round, r) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "  medians  %s\n", middle)
+	return nil
+}
+
+func (b *Bench) clusters(ctx context.Context) error {
 	text, err := os.ReadFile(b.Manifest)
 	if err != nil {
 		return fmt.Errorf("reading the manifest: %w", err)

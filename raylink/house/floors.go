@@ -71,7 +71,6 @@ func Floors() []Row {
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
-		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
 		{"coordinator/api", Floor3b, nil},
 		{"coordinator/dashboard", Floor3b, nil},
@@ -88,6 +87,7 @@ func Floors() []Row {
 		{"supplier/prove", Floor3b, nil},
 		{"supplier/prove/cuda", Floor3b, []May{{"supplier/prove", "is one of its provers"}}},
 		{"supplier/doctor", Floor3b, nil},
+		{"supplier/runtime/runtimetest", Floor3b, []May{{"supplier/dataplane", "the proxy that a hostile tenant tries"}}},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},

@@ -81,7 +81,7 @@ func Command(n Node) []string {
 		"memory":                      strconv.FormatInt(n.Group.Resources.Memory, 10),
 		"object-store-memory":         strconv.FormatInt(ObjectStoreBytes(n.Group.Resources.Memory), 10),
 	}
-	argv := []string{"ray", "start"}
+	argv := n.program()
 	if n.Role == raylink.NodeHead {
 		argv = append(argv, "--head")
 		set["port"] = strconv.Itoa(GCSPort)

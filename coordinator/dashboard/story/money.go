@@ -176,7 +176,7 @@ func treasury(now time.Time) wire.Treasury {
 	}
 	for _, asset := range []money.Asset{money.USD, money.USDC, money.IO} {
 		p := wire.Position{Asset: asset}
-		for i, part := range []*money.Amount{&p.Chain, &p.Tenants, &p.Holds, &p.Earned, &p.InFlight, &p.Suspense, &p.Lots, &p.Capital, &p.Fees, &p.Exchange, &p.Other, &p.Free} {
+		for i, part := range []*money.Amount{&p.Chain, &p.Tenants, &p.Holds, &p.Earned, &p.InFlight, &p.Suspense, &p.Lots, &p.Capital, &p.Fees, &p.Exchange, &p.Other, &p.Aside, &p.Free} {
 			if *part = of(asset, int64(13-i)*31_415_926_53); i == 9 {
 				part.Minor = -part.Minor
 			}

@@ -45,7 +45,7 @@ func newFakeMoney() fakeMoney {
 		{ID: "po-big", Kind: payout.Settlement, Account: "acc-aaaaaaaaaa", Asset: money.USDC, Amount: 2_000_000_000, Wallet: fakeWallet, State: payout.WaitingApproval,
 			Code: payout.NeedsApproval, RequestedAt: fakeTime()}}}
 	m.treasury = wire.Treasury{Alarms: []string{"transaction sig9 took 6.00 USDC out of acct1, and no payout or recorded swap explains it"}, Every: "1h0m0s", NextRun: fakeTime(), Policy: payout.DefaultPolicy(), Rules: deposit.DefaultRules(), Awaiting: m.payouts,
-		Positions: []wire.Position{{Asset: money.USDC, Chain: usdc(20_000_000), OnChain: &seen, Tenants: usdc(15_000_000), Holds: usdc(0), Earned: usdc(0), InFlight: usdc(0),
+		Positions: []wire.Position{{Asset: money.USDC, Chain: usdc(20_000_000), OnChain: &seen, Tenants: usdc(15_000_000), Holds: usdc(0), Earned: usdc(0), InFlight: usdc(0), Aside: usdc(0),
 			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)}},
 		Suspense: []deposit.Deposit{{Key: "sig1/acct1", Asset: money.USDC, Amount: 3_000_000, Reasons: []deposit.Reason{deposit.UnknownSender}, Memo: "for \x1b[31mme", At: fakeTime()}}}
 	return m
