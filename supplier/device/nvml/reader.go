@@ -16,6 +16,9 @@ import (
 	"raylink/raylink"
 )
 
+// Built says whether this build can read NVIDIA devices.
+const Built = true
+
 // Reader asks one library. It may be used from several goroutines; they wait for one another.
 type Reader struct {
 	api      driver.Interface

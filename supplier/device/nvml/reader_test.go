@@ -76,6 +76,9 @@ func TestWellServer(t *testing.T) {
 		t.Errorf("GPU 3 is %+v", s)
 	}
 	r := newReader(server, Limit, Interval)
+	if !Built {
+		t.Error("the build that reads says that it cannot")
+	}
 	if pids, err := r.Computing(t.Context(), card(server, 3).UUID); err != nil || fmt.Sprint(pids) != "[17 4]" {
 		t.Errorf("on GPU 3 compute %v, %v", pids, err)
 	}
