@@ -104,7 +104,11 @@ func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (
 	if err != nil {
 		return "", err
 	}
-	config, host := layout(spec, filter)
+	image, err := r.imageEnv(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	config, host := layout(spec, filter, image)
 	config.Labels[labelRestarts] = strconv.Itoa(restarts)
 	created, err := r.engine.ContainerCreate(ctx, config, host, nil, nil, Name(spec.Lease))
 	if err != nil {
@@ -114,6 +118,18 @@ func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (
 		return "", errors.Join(fmt.Errorf("starting container %s: %w", Name(spec.Lease), err), r.remove(ctx, created.ID))
 	}
 	return created.ID, nil
+}
+
+// imageEnv are the variables that the lease's image sets.
+func (r *Runtime) imageEnv(ctx context.Context, spec runtime.Spec) ([]string, error) {
+	seen, err := r.engine.ImageInspect(ctx, spec.Image)
+	if err != nil {
+		return nil, fmt.Errorf("looking at the image of %s: %w", spec.Lease, explain(err, spec))
+	}
+	if seen.Config == nil {
+		return nil, nil
+	}
+	return seen.Config.Env, nil
 }
 
 // Stop kills and removes the lease's container.
