@@ -45,7 +45,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	host := hostOf(ctx, offer, log)
+	host := hostOf(ctx, config.Runtime, offer, log)
 	if err := config.offerGPUs(&offer, host, log); err != nil {
 		return err
 	}
