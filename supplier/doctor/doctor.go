@@ -85,6 +85,8 @@ type Facts struct {
 	NvidiaDriver  string        // version, from the kernel module
 	NvidiaPCI     int           // NVIDIA devices on the PCI bus, whatever drives them
 	NvidiaToolkit string        // path of nvidia-ctk or of the runtime
+	NvidiaBuild   string        // why this program can read no NVIDIA GPU; empty when it can
+	HostHidden    bool          // this is a container, and sees nothing of the host's own programs
 	Runsc         string        // path of runsc
 
 	Firewall []string // rules that may be in the way
@@ -165,7 +167,7 @@ func rights(f Facts) []Finding {
 func kernel(f Facts) []Finding {
 	switch {
 	case f.Kernel == "":
-		return one("kernel", Warning, "", "its version is not known")
+		return one("kernel", Warning, "see that /proc is mounted here", "its version is not known")
 	case less(f.Kernel, minKernel):
 		return one("kernel", Missing, "update the system: Debian 11, Ubuntu 22.04 and later have one", "%s is older than %s", f.Kernel, minKernel)
 	case len(f.NoNS) > 0:

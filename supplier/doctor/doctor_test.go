@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/supplier/device/nvml"
 )
 
 // well is a machine that lacks nothing.
@@ -56,7 +57,13 @@ func spoils() []spoilt {
 		{"device GPU-1", Warning, "fallen off the bus", func(f *Facts) {
 			f.Host = &raylink.Host{Devices: []raylink.Device{{ID: "GPU-1", Name: "RTX", Fault: "it has fallen off the bus"}}}
 		}},
+		{"nvidia", Warning, "built without cgo", func(f *Facts) {
+			f.NvidiaPCI, f.NvidiaDriver, f.NvidiaToolkit, f.NvidiaBuild = 1, "550.54.15", "/usr/bin/nvidia-ctk", nvml.ErrBuild.Error()
+		}},
+		{"nvidia", Warning, "cannot be seen from this container", func(f *Facts) { f.NvidiaPCI, f.NvidiaDriver, f.Container, f.HostHidden = 1, "550.54.15", true, true }},
+		{"kernel", Warning, "not known", func(f *Facts) { f.Kernel = "" }},
 		{"gvisor", Note, "does not know", func(f *Facts) { f.Engine.Runtimes, f.Runsc = nil, "/usr/bin/runsc" }},
+		{"gvisor", Note, "version cannot be seen", func(f *Facts) { f.Container, f.HostHidden = true, true }},
 		{"gvisor", Note, "without --network=host", func(f *Facts) { f.Engine.GVisor = false }},
 		{"gvisor", Note, "plain containers", func(f *Facts) { f.Engine.Runtimes = nil }},
 		{"identity", Missing, "not joined", func(f *Facts) { f.Joined = false; f.AgentRun = true }},
@@ -140,6 +147,37 @@ func TestRemediesDoNotHarm(t *testing.T) {
 			if x.Check == "gvisor" && strings.Contains(x.Remedy, "restart") {
 				t.Errorf("%q ends the leases that run", x.Remedy)
 			}
+		}
+	}
+}
+
+// TestAGPUWithoutTheLibrary: in a container the driver's library comes with --gpus and in no other way, so that is what is said, as README.md and --help say it;
+// a restart, or looking for an Xid, would mend nothing.
+func TestAGPUWithoutTheLibrary(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault     string
+		container bool
+		says      string
+	}{
+		"in a container":     {nvml.ErrNoDriver.Error() + " (library not found)", true, "--gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"},
+		"on the host":        {nvml.ErrNoDriver.Error() + " (library not found)", false, "libnvidia-ml1"},
+		"without cgo":        {nvml.ErrBuild.Error(), true, "Raylink's image"},
+		"off the bus":        {"Xid 79: it has fallen off the bus", true, "dmesg"},
+		"after a reload":     {"the driver does not let this container at its GPUs any more", true, "daemon-reload"},
+		"with another fault": {"its memory has errors", false, "dmesg"},
+	} {
+		f := well()
+		f.Container, f.NvidiaPCI, f.NvidiaDriver, f.NvidiaToolkit = c.container, 1, "550.54.15", "/usr/bin/nvidia-ctk"
+		f.Host = &raylink.Host{Devices: []raylink.Device{{ID: "GPU-1", Name: "RTX", Fault: c.fault}}}
+		found := Judge(f)
+		i := slices.IndexFunc(found, func(x Finding) bool { return x.Check == "device GPU-1" })
+		if i < 0 || !strings.Contains(found[i].Remedy, c.says) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+	for _, file := range []string{"../../README.md", "../../raylink/cmd/raylink/supplier.go"} {
+		if !strings.Contains(text(file), gpuFlags) {
+			t.Errorf("%s does not give the command with %s", file, gpuFlags)
 		}
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"raylink/raylink/client"
 	"raylink/raylink/identity"
 	"raylink/supplier/device"
+	"raylink/supplier/device/nvml"
 )
 
 const (
@@ -91,6 +92,10 @@ func (f *Facts) system() {
 	f.NvidiaDriver = nvidiaVersion(text("/proc/driver/nvidia/version"))
 	f.NvidiaPCI = nvidiaDevices()
 	f.NvidiaToolkit, f.Runsc = path("nvidia-ctk", "nvidia-container-runtime"), path(raylink.GVisorRuntime)
+	if !nvml.Built {
+		f.NvidiaBuild = nvml.ErrBuild.Error()
+	}
+	f.HostHidden = f.Container && !device.HostSeen()
 	f.Agents = agentPIDs()
 }
 
