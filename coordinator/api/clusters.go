@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -298,7 +297,8 @@ func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	return v
 }
 
-// endpoints are a cluster's URLs, the one beside this coordinator first.
+// endpoints are a cluster's URLs, the one beside this coordinator first. Who stands beside whom is said by the gateways: their host names are
+// other ones than the coordinators'.
 func (s *Server) endpoints(st *state.State, cl *state.Cluster) []string {
 	near, far := []string{}, []string{}
 	for _, g := range cl.Gateways {
@@ -307,7 +307,7 @@ func (s *Server) endpoints(st *state.State, cl *state.Cluster) []string {
 			continue
 		}
 		endpoint := strings.TrimSuffix(gateway.URL, "/") + "/c/" + string(cl.ID)
-		if u, err := url.Parse(gateway.URL); err == nil && u.Hostname() == s.Host {
+		if gateway.Beside == s.ID {
 			near = append(near, endpoint)
 		} else {
 			far = append(far, endpoint)

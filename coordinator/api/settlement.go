@@ -55,15 +55,24 @@ func (s *Server) putSettlement(c *gin.Context) (any, error) {
 }
 
 func (s *Server) getEarnings(c *gin.Context) (any, error) {
-	who, err := s.user(c)
+	id, err := s.earner(c)
 	if err != nil {
 		return nil, err
 	}
+	return s.Earnings(id), nil
+}
+
+// earner is the account whose earnings are asked for: one's own, an admin's anybody's.
+func (s *Server) earner(c *gin.Context) (raylink.AccountID, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return "", err
+	}
 	id := raylink.AccountID(cmp.Or(c.Query("account"), string(who.account)))
 	if id != who.account && who.role != raylink.RoleAdmin {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's earnings").WithHint("leave the account away to see your own")
+		return "", raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's earnings").WithHint("leave the account away to see your own")
 	}
-	return s.Earnings(id), nil
+	return id, nil
 }
 
 // Earnings is what an account has earned as a supplier, and why each part of it was not paid yet.

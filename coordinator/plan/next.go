@@ -55,9 +55,12 @@ func offers(s *state.State, seen Seen, now time.Time) []state.Command {
 		steps = append(steps, &state.SetOffer{ID: id, Offer: *seen.Machines[id].Report.Offer})
 	}
 	for _, id := range slices.Sorted(maps.Keys(seen.Gateways)) {
-		url, g := seen.Gateways[id].Report.URL, s.Gateways[id]
-		if g != nil && url != "" && url != g.URL && state.CheckURL(url) == nil {
-			steps = append(steps, &state.SetGatewayURL{ID: id, URL: url})
+		r, g := seen.Gateways[id].Report, s.Gateways[id]
+		if state.CheckBeside(r.Beside) != nil {
+			r.Beside = ""
+		}
+		if g != nil && r.URL != "" && (r.URL != g.URL || r.Beside != g.Beside) && state.CheckURL(r.URL) == nil {
+			steps = append(steps, &state.SetGatewayURL{ID: id, URL: r.URL, Beside: r.Beside})
 		}
 	}
 	return steps

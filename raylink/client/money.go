@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -70,6 +71,12 @@ func (c *Client) SetSettlement(ctx context.Context, r wire.Settlement) (wire.Set
 // Earnings is what an account has earned as a supplier; the caller's own for an empty id.
 func (c *Client) Earnings(ctx context.Context, id raylink.AccountID) (wire.Earnings, error) {
 	return get[wire.Earnings](ctx, c, at("earnings"), accountQuery(id))
+}
+
+// EarningsFile copies to w what the journal says of an account's earnings, with the group's receipt: what `raylink verify` takes. The caller's own for an empty
+// id. See Journal for its errors.
+func (c *Client) EarningsFile(ctx context.Context, id raylink.AccountID, w io.Writer) error {
+	return c.copied(ctx, at("earnings", "export"), accountQuery(id), w)
 }
 
 func accountQuery(id raylink.AccountID) url.Values {

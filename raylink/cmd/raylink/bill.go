@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) bill() *cobra.Command {
-	var minutes bool
+	var minutes, deposits bool
 	var file string
 	c := &cobra.Command{
 		Use:   "bill CLUSTER",
@@ -21,21 +21,26 @@ func (a *app) bill() *cobra.Command {
 machine's agent and a gateway saw the node alive for at least 45 of its 60 seconds; --minutes shows what they saw.
 A part of a minute at the end is free.
 
---file writes the bill with all signatures and the group's receipt, as raylink verify FILE checks it without the network.`,
+--file writes the bill with all signatures and the group's receipt, as raylink verify FILE checks it without the network.
+--deposits adds what you ever paid in on the chain, for raylink verify FILE --chain: leave it away in a bill that others are to see.`,
 		Example: "  raylink bill first-job\n  raylink bill first-job --minutes\n  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink bill c-abcdefghij -o json",
 		Args:    wants("CLUSTER"), ValidArgsFunction: a.clusterNames,
 	}
 	c.Flags().BoolVar(&minutes, "minutes", false, "each minute with its evidence")
 	c.Flags().StringVar(&file, "file", "", "write the bill with its signatures into a file, for raylink verify")
+	c.Flags().BoolVar(&deposits, "deposits", false, "with --file: your deposits as well")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if deposits && file == "" {
+			return usage(c, "--deposits goes with --file")
+		}
 		s, err := a.open()
 		if err != nil {
 			return err
 		}
 		defer s.Close()
 		if file != "" {
-			return exportTo(file, func(w io.Writer) error { return s.BillFile(c.Context(), args[0], w) })
+			return exportTo(file, func(w io.Writer) error { return s.BillFile(c.Context(), args[0], deposits, w) })
 		}
 		b, err := s.Bill(c.Context(), args[0])
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 func (f *fake) getStatus(*http.Request) (any, *raylink.Error) {
 	return wire.Status{ID: "a", Leader: "a", Index: 42, Digest: "0123456789abcdef", Now: time.Now(), CASHA256: f.fingerprint, Version: "devel",
 		Members:  []wire.Member{{ID: "a", API: f.coordinator.URL, Leader: true, Voter: true}, {ID: "b", API: "https://127.0.0.1:1", Voter: true}},
-		Gateways: []wire.Gateway{{ID: "g-aaaaaaaaaa", URL: f.gateway.URL}}}, nil
+		Gateways: []wire.Gateway{{ID: "g-aaaaaaaaaa", URL: f.gateway.URL, Beside: "a", Warning: "its endpoints have the host name of a's dashboard"}}}, nil
 }
 
 func (f *fake) getMe(*http.Request) (any, *raylink.Error) {

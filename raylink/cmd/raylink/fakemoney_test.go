@@ -57,7 +57,7 @@ func (f *fake) moneyRoutes() map[string]handler {
 		"POST /v1/wallets/challenge": f.postChallenge, "POST /v1/wallets": f.postWallet, "DELETE /v1/wallets/{address}": f.deleteWallet,
 		"GET /v1/wallets":    func(*http.Request) (any, *raylink.Error) { return f.money.wallets, nil },
 		"GET /v1/settlement": func(*http.Request) (any, *raylink.Error) { return f.money.settlement, nil }, "PUT /v1/settlement": f.putSettlement,
-		"GET /v1/earnings": f.getEarnings, "POST /v1/withdrawals": f.postWithdrawal,
+		"GET /v1/earnings": f.getEarnings, "GET /v1/earnings/export": nil, "POST /v1/withdrawals": f.postWithdrawal,
 		"GET /v1/payouts": func(*http.Request) (any, *raylink.Error) { return f.money.payouts, nil }, "POST /v1/payouts/{id}/{action}": f.postPayout,
 		"GET /v1/price": func(*http.Request) (any, *raylink.Error) { return f.price(), nil }, "POST /v1/price": f.postPrice, "PUT /v1/price/policy": f.putPolicy,
 		"POST /v1/price/halt": func(r *http.Request) (any, *raylink.Error) {

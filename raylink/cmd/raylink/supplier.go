@@ -38,20 +38,29 @@ stands after --token in the list of processes, until the token is used.`,
 		a.supplierAppeal(), a.supplierRemove(), a.supplierUninstall())
 	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error {
 		if *dry {
-			return a.dryRun(*format, config)
+			return a.dryRun(ctx, *format, config)
 		}
 		return supplier.Run(ctx, config, log)
 	})
 }
 
 // dryRun shows what the agent would make and touch.
-func (a *app) dryRun(format string, config supplier.Config) error {
-	w, err := supplier.DryRun(config)
+func (a *app) dryRun(ctx context.Context, format string, config supplier.Config) error {
+	w, err := supplier.DryRun(ctx, config)
 	if err != nil {
 		return err
 	}
 	return a.show(format, w, func(out io.Writer) {
 		fmt.Fprintf(out, "Nothing was changed. The agent would offer %s cores at %s a core, and %s of memory.\n", quantity(w.Offer.Resources.CPU), rate(w.Offer.CPUHour), size(w.Offer.Resources.Memory))
+		if w.Offer.Resources.GPU > 0 {
+			fmt.Fprintf(out, "It would offer %s GPUs of the model %s at %s a GPU.\n", quantity(w.Offer.Resources.GPU), w.Offer.Accelerator, rate(w.Offer.GPUHour))
+		}
+		if name := w.Offer.Labels[raylink.LabelProcessor]; name != "" {
+			fmt.Fprintf(out, "Clusters and Ray would know its processor as %s.\n", name)
+		}
+		for _, left := range w.Left {
+			fmt.Fprintf(out, "It would not offer %s.\n", left)
+		}
 		for _, item := range w.Items {
 			fmt.Fprintf(out, "\n%s\n", item.What)
 			pairs(out, "  ", "at once", item.Now, "for each lease", item.Then, "it goes", item.End)
