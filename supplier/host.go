@@ -10,14 +10,12 @@ import (
 	"raylink/supplier/device"
 )
 
-// hostOf is what this machine is, as it is told to the coordinators. What cannot be read is left out, with a word in the log. A tier of isolation is told where
-// the runtime that leases get has it, whatever else the machine has.
-func hostOf(ctx context.Context, with string, offer raylink.Offer, log *slog.Logger) *raylink.Host {
+// hostOf is what this machine is, as it is told to the coordinators. What cannot be read is left out, with a word in the log.
+func hostOf(ctx context.Context, offer raylink.Offer, log *slog.Logger) *raylink.Host {
 	h, notes := device.Probe(ctx, device.System())
 	for _, note := range notes {
 		log.Debug("a part of the machine is not known", "what", note.What, "why", note.Why)
 	}
-	h.Isolation = tiers(with, h.Isolation)
 	h.Arch = offer.Arch // the machine's own, unless another is emulated
 	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" && build.Main.Version != "(devel)" {
 		h.Versions[raylink.VersionAgent] = build.Main.Version

@@ -45,7 +45,8 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	host := hostOf(ctx, config.Runtime, offer, log)
+	host := hostOf(ctx, offer, log)
+	host.Isolation = tiers(config.Runtime, host.Isolation)
 	if err := config.offerGPUs(&offer, host, log); err != nil {
 		return err
 	}
