@@ -28,7 +28,8 @@ stands after --token in the list of processes, until the token is used.`,
   raylink supplier --join https://raylink.example.org:7443 --dry-run
   docker run -d --pid=host --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun \
     -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/raylink:/var/lib/raylink \
-    -e RAYLINK_JOIN_TOKEN raylink/worker supplier --join https://raylink.example.org:7443`,
+    -e RAYLINK_JOIN_TOKEN raylink/worker supplier --join https://raylink.example.org:7443
+  docker run -d --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility --cap-add SYS_PTRACE … # the same, on a machine with NVIDIA GPUs`,
 		Args: wants(),
 	}
 	dry := c.Flags().Bool("dry-run", false, "say what the agent would do to this machine, and do nothing")
