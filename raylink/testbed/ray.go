@@ -20,8 +20,8 @@ import (
 	"raylink/supplier/runtime"
 )
 
-// rays plays Ray in every lease's container: what a gateway asks of a head and of a node's agent. A node is alive while its container runs and
-// was let go, and can be reached while its data plane answers.
+// rays plays Ray in every lease's container: what a gateway asks of a head and of a node's agent. A node is alive while its container runs,
+// was let go and does not sleep instead, and can be reached while its data plane answers.
 type rays struct {
 	b      *Bed
 	server *http.Server
@@ -29,6 +29,9 @@ type rays struct {
 	closed chan struct{}
 	once   sync.Once
 	served sync.WaitGroup
+
+	mu     sync.Mutex
+	asleep map[raylink.LeaseID]bool // their containers run `sleep`
 }
 
 type leaseKey struct{}
@@ -40,7 +43,7 @@ type rayConn struct {
 }
 
 func newRays(b *Bed) *rays {
-	r := &rays{b: b, conns: make(chan net.Conn), closed: make(chan struct{})}
+	r := &rays{b: b, conns: make(chan net.Conn), closed: make(chan struct{}), asleep: map[raylink.LeaseID]bool{}}
 	r.server = &http.Server{Handler: r, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, leaseKey{}, c.(*rayConn).lease)
 	}}
@@ -77,8 +80,21 @@ type node struct {
 	spec      runtime.Spec
 	id        string // Ray's
 	address   netip.Addr
-	runs      bool // the container runs and was let go
+	runs      bool // the container runs and was let go, and Ray runs in it
 	reachable bool // the data plane answers
+}
+
+// sleep makes a lease's container run `sleep` in Ray's place, from its start or from now on.
+func (r *rays) sleep(lease raylink.LeaseID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asleep[lease] = true
+}
+
+func (r *rays) sleeps(lease raylink.LeaseID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asleep[lease]
 }
 
 func (r *rays) node(lease raylink.LeaseID) (n node) {
@@ -93,7 +109,7 @@ func (r *rays) node(lease raylink.LeaseID) (n node) {
 	for _, in := range list {
 		if in.Lease == lease && in.Running {
 			_, err := os.Stat(filepath.Join(n.spec.Dir, "go"))
-			n.runs = err == nil
+			n.runs = err == nil && !r.sleeps(lease)
 			sum := sha256.Sum256([]byte(string(lease) + in.StartedAt.String()))
 			n.id = hex.EncodeToString(sum[:28])
 		}

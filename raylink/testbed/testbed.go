@@ -255,6 +255,9 @@ func (b *Bed) freeze(lease raylink.LeaseID, frozen bool) {
 	}
 }
 
+// Sleep makes a lease's container run `sleep` instead of Ray: its agent finds it running as before, its overlay answers, and no Ray is in it.
+func (b *Bed) Sleep(lease raylink.LeaseID) { b.ray.sleep(lease) }
+
 // SetClock puts a coordinator's clock so far ahead.
 func (b *Bed) SetClock(name string, ahead time.Duration) {
 	b.coordinator(name).skew.Store(int64(ahead))
