@@ -26,13 +26,14 @@ import (
 
 // Bed is the network of one story.
 type Bed struct {
-	t    *testing.T
-	dir  string
-	log  *slog.Logger
-	host *scripted.Host
-	ray  *rays
-	net  *pipenet.Network
-	auth *authority.Authority
+	t      *testing.T
+	dir    string
+	log    *slog.Logger
+	host   *scripted.Host
+	ray    *rays
+	wiring Wiring // of the overlays
+	net    *pipenet.Network
+	auth   *authority.Authority
 
 	coordinators []*coordinator // in the order of their names
 	parts        map[string]*part
@@ -96,6 +97,7 @@ func New(t *testing.T, dir string, coordinators, suppliers int) *Bed {
 		b.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	b.ray = newRays(b)
+	b.wiring.Started = b.ray.hear
 	var err error
 	if b.auth, err = authority.Init(dir + "/authority"); err != nil {
 		t.Fatal(err)
