@@ -24,7 +24,9 @@ func TestASleeperIsNoNode(t *testing.T) {
 				id := b.Create("first", 2)
 				sleeper := b.Leases(id)[c.node]
 				b.Sleep(sleeper.ID)
-				b.Until("its containers run", time.Minute, func() bool { return b.Cluster(id).Phase == c.stage && b.Leases(id)[c.node].Stage == raylink.StageRunning })
+				b.Until("its containers run", time.Minute, func() bool {
+					return b.Cluster(id).Phase == c.stage && b.Leases(id)[c.node].Stage == raylink.StageRunning
+				})
 				b.Until("it is over", 10*time.Minute, func() bool { return b.Cluster(id).Phase.Over() })
 				x := b.Cluster(id)
 				f := x.Failure
