@@ -95,3 +95,33 @@ func living(n *Network) error {
 	}
 	return nil
 }
+
+// TestCoordinatorsJoin: those that come after the first join its group by `raylink coordinator join`; one that was killed is started again by the
+// same line, long after its token was spent, and votes as before.
+func TestCoordinatorsJoin(t *testing.T) {
+	if os.Getenv("RAYLINK_REAL") == "" {
+		t.Skip("needs the raylink binary: `make test` sets RAYLINK_REAL=1 and brings it")
+	}
+	ctx, second := t.Context(), coordinatorName(1)
+	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 3, Scripted: true, Out: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	if line := n.processes[second].args; strings.Join(line[:3], " ") != "coordinator join "+n.api[coordinatorName(0)] {
+		t.Fatalf("the second coordinator was started by %q", line)
+	}
+	if err := n.Kill(second); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Restart(second); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.until(ctx, "starting it again", second, readyLimit, func(ctx context.Context) error { return n.votes(ctx, second) }); err != nil {
+		t.Fatal(err)
+	}
+}

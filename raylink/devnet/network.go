@@ -204,6 +204,7 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 		if n.cfg.Fast {
 			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", strconv.Itoa(trailing))
 		}
+		verb := []string{"coordinator", "run"}
 		if i == 0 {
 			if err := n.found(name, data, listen, raft); err != nil {
 				return err
@@ -213,10 +214,11 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			args = append(args, "--join", n.api[coordinatorName(0)], "--join-token-file", token)
+			verb = []string{"coordinator", "join", n.api[coordinatorName(0)]}
+			args = append(args, "--join-token-file", token)
 		}
 		n.api[name] = "https://" + listen
-		if err := n.spawn(name, append([]string{"coordinator", "run"}, args...)...); err != nil {
+		if err := n.spawn(name, append(verb, args...)...); err != nil {
 			return err
 		}
 		if err := n.until(ctx, "starting "+name, name, readyLimit, func(ctx context.Context) error { return n.votes(ctx, name) }); err != nil {

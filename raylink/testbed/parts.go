@@ -64,7 +64,7 @@ func (b *Bed) addSupplier(name string) {
 	coordinators := b.client(name, "", identity.Principal{Kind: identity.Machine, ID: id}.String())
 	p := &part{b: b, name: name, run: func(ctx context.Context) error {
 		return supplier.New(supplier.Parts{Machine: machine, Key: key, Offer: offer, DataDir: filepath.Join(b.dir, name), Coordinator: coordinators,
-			Runtime: b.host.For(machine), Planes: b.host.Planes(machine), Address: func() (netip.Addr, error) { return address, nil }}, b.log.With("at", name)).Run(ctx)
+			Runtime: b.host.For(machine), Planes: b.wiring.Planes(b.host.Planes(machine)), Address: func() (netip.Addr, error) { return address, nil }}, b.log.With("at", name)).Run(ctx)
 	}}
 	b.parts[name] = p
 	p.start()
@@ -78,8 +78,10 @@ func (b *Bed) addGateway(name string) {
 	coordinators := b.client(name, "", identity.Principal{Kind: identity.Gateway, ID: id}.String())
 	p := &part{b: b, name: name, run: func(ctx context.Context) error {
 		g, err := gateway.New(gateway.Options{ID: raylink.GatewayID(id), Key: key, URL: url, Coordinators: coordinators, Log: b.log.With("at", name),
-			Keep:   filepath.Join(b.dir, name, "minutes.json"),
-			Join:   func(overlay.PrivateKey, overlay.Mesh) (gateway.Net, error) { return &member{rays: b.ray}, nil },
+			Keep: filepath.Join(b.dir, name, "minutes.json"),
+			Join: func(key overlay.PrivateKey, mesh overlay.Mesh) (gateway.Net, error) {
+				return b.wiring.Join(key, mesh.Address)
+			},
 			Source: func(context.Context, []string) netip.Addr { return netip.MustParseAddr("192.0.2.250") }})
 		if err != nil {
 			return err

@@ -12,23 +12,22 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
 	"raylink/raylink"
-	"raylink/raylink/overlay"
+	"raylink/raylink/overlay/memory"
 	"raylink/raylink/ray"
 	"raylink/supplier/runtime"
 )
 
-// rays plays Ray in every lease's container: what a gateway asks of a head and of a node's agent. A node is alive while its container runs and
-// was let go, and can be reached while its data plane answers.
+// rays plays Ray in every lease's container: what a gateway asks of a head and of a node's agent. A node is alive while its container runs,
+// was let go and does not sleep instead, and can be reached while its data plane answers.
 type rays struct {
 	b      *Bed
 	server *http.Server
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
 	served sync.WaitGroup
+
+	mu     sync.Mutex
+	asleep map[raylink.LeaseID]bool // their containers run `sleep`
 }
 
 type leaseKey struct{}
@@ -40,32 +39,38 @@ type rayConn struct {
 }
 
 func newRays(b *Bed) *rays {
-	r := &rays{b: b, conns: make(chan net.Conn), closed: make(chan struct{})}
+	r := &rays{b: b, asleep: map[raylink.LeaseID]bool{}}
 	r.server = &http.Server{Handler: r, ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, leaseKey{}, c.(*rayConn).lease)
 	}}
-	r.served.Go(func() { _ = r.server.Serve(r) }) // ends when closed
 	return r
 }
 
-// Accept waits for the next gateway.
-func (r *rays) Accept() (net.Conn, error) {
-	select {
-	case c := <-r.conns:
-		return c, nil
-	case <-r.closed:
-		return nil, net.ErrClosed
+// hear serves who comes to a lease through its overlay, as long as its data plane is a member.
+func (r *rays) hear(spec runtime.PlaneSpec, member *memory.Member) {
+	for _, port := range []uint16{ray.DashboardPort, ray.AgentPort} {
+		listener, err := member.Listen(port)
+		if err != nil {
+			r.b.t.Error(err)
+			return
+		}
+		r.served.Go(func() { _ = r.server.Serve(&rayListener{listener, spec.Lease}) }) // ends with the member, or when closed
 	}
 }
 
-// Close ends listening.
-func (r *rays) Close() error {
-	r.once.Do(func() { close(r.closed) })
-	return nil
+// rayListener says of each connection which lease it came to.
+type rayListener struct {
+	net.Listener
+	lease raylink.LeaseID
 }
 
-// Addr is no address.
-func (r *rays) Addr() net.Addr { return &net.UnixAddr{Name: "ray", Net: "unix"} }
+func (l *rayListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &rayConn{conn, l.lease}, nil
+}
 
 func (r *rays) close() {
 	_ = r.server.Close() // in memory: nothing can go wrong
@@ -77,8 +82,21 @@ type node struct {
 	spec      runtime.Spec
 	id        string // Ray's
 	address   netip.Addr
-	runs      bool // the container runs and was let go
+	runs      bool // the container runs and was let go, and Ray runs in it
 	reachable bool // the data plane answers
+}
+
+// sleep makes a lease's container run `sleep` in Ray's place, from its start or from now on.
+func (r *rays) sleep(lease raylink.LeaseID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asleep[lease] = true
+}
+
+func (r *rays) sleeps(lease raylink.LeaseID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asleep[lease]
 }
 
 func (r *rays) node(lease raylink.LeaseID) (n node) {
@@ -93,7 +111,7 @@ func (r *rays) node(lease raylink.LeaseID) (n node) {
 	for _, in := range list {
 		if in.Lease == lease && in.Running {
 			_, err := os.Stat(filepath.Join(n.spec.Dir, "go"))
-			n.runs = err == nil
+			n.runs = err == nil && !r.sleeps(lease)
 			sum := sha256.Sum256([]byte(string(lease) + in.StartedAt.String()))
 			n.id = hex.EncodeToString(sum[:28])
 		}
@@ -158,60 +176,4 @@ func (r *rays) view(head node) []map[string]any {
 		}
 	}
 	return rows
-}
-
-// member is a gateway's place in a cluster's overlay.
-type member struct {
-	rays *rays
-	mu   sync.Mutex
-	mesh overlay.Mesh
-}
-
-// SetMesh takes the peers over.
-func (m *member) SetMesh(mesh overlay.Mesh) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.mesh = mesh
-	return mesh.Validate()
-}
-
-// Port is made up.
-func (m *member) Port() uint16 { return 41_000 }
-
-// Close leaves nothing.
-func (m *member) Close() error { return nil }
-
-// DialContext connects to Ray in the lease that has the address.
-func (m *member) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	peers := m.mesh.Peers
-	m.mu.Unlock()
-	for _, peer := range peers {
-		if peer.Address != to.Addr() {
-			continue
-		}
-		lease := raylink.LeaseID(peer.Name)
-		n := m.rays.node(lease)
-		switch {
-		case !n.reachable:
-			<-ctx.Done()
-			return nil, ctx.Err()
-		case !n.runs:
-			return nil, syscall.ECONNREFUSED
-		}
-		near, far := net.Pipe()
-		select {
-		case m.rays.conns <- &rayConn{far, lease}:
-			return near, nil
-		case <-m.rays.closed:
-		case <-ctx.Done():
-		}
-		return nil, syscall.ECONNREFUSED
-	}
-	<-ctx.Done()
-	return nil, ctx.Err()
 }

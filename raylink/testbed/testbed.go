@@ -26,13 +26,14 @@ import (
 
 // Bed is the network of one story.
 type Bed struct {
-	t    *testing.T
-	dir  string
-	log  *slog.Logger
-	host *scripted.Host
-	ray  *rays
-	net  *pipenet.Network
-	auth *authority.Authority
+	t      *testing.T
+	dir    string
+	log    *slog.Logger
+	host   *scripted.Host
+	ray    *rays
+	wiring Wiring // of the overlays
+	net    *pipenet.Network
+	auth   *authority.Authority
 
 	coordinators []*coordinator // in the order of their names
 	parts        map[string]*part
@@ -96,6 +97,7 @@ func New(t *testing.T, dir string, coordinators, suppliers int) *Bed {
 		b.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	b.ray = newRays(b)
+	b.wiring.Started = b.ray.hear
 	var err error
 	if b.auth, err = authority.Init(dir + "/authority"); err != nil {
 		t.Fatal(err)
@@ -254,6 +256,9 @@ func (b *Bed) freeze(lease raylink.LeaseID, frozen bool) {
 		b.t.Fatalf("lease %s has no data plane", lease)
 	}
 }
+
+// Sleep makes a lease's container run `sleep` instead of Ray: its agent finds it running as before, its overlay answers, and no Ray is in it.
+func (b *Bed) Sleep(lease raylink.LeaseID) { b.ray.sleep(lease) }
 
 // SetClock puts a coordinator's clock so far ahead.
 func (b *Bed) SetClock(name string, ahead time.Duration) {

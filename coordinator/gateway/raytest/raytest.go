@@ -42,7 +42,8 @@ type run struct {
 type Job struct {
 	Status, Message string
 	Log             string
-	Agentless       bool // its driver's agent died with the head: a tail ends at once and cleanly until the agent was asked for the log
+	Started         int64 // milliseconds since 1970, as Ray says; jobs that were made one after the other are a millisecond apart here
+	Agentless       bool  // its driver's agent died with the head: a tail ends at once and cleanly until the agent was asked for the log
 }
 
 // Node is one row of /api/v0/nodes.
@@ -116,7 +117,7 @@ func (h *Head) Set(id string, change func(*Job)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.jobs[id] == nil {
-		h.jobs[id] = &Job{}
+		h.jobs[id] = &Job{Started: int64(len(h.jobs)) + 1}
 	}
 	change(h.jobs[id])
 }
@@ -278,6 +279,10 @@ func (h *Head) serveJob(w http.ResponseWriter, r *http.Request, life *run) {
 		object(w, map[string]string{"job_id": asked.ID, "submission_id": asked.ID})
 		return
 	}
+	if id == "" {
+		h.listJobs(w)
+		return
+	}
 	h.mu.Lock()
 	found := h.jobs[id]
 	var j Job
@@ -293,7 +298,7 @@ func (h *Head) serveJob(w http.ResponseWriter, r *http.Request, life *run) {
 	case found == nil:
 		answer(w, 404, fmt.Sprintf("Job %s does not exist", id))
 	case tail == "":
-		object(w, map[string]string{"type": "SUBMISSION", "submission_id": id, "status": j.Status, "message": j.Message})
+		object(w, row(id, j))
 	case tail == "logs":
 		object(w, map[string]string{"logs": j.Log})
 	case tail == "logs/tail":
@@ -301,6 +306,20 @@ func (h *Head) serveJob(w http.ResponseWriter, r *http.Request, life *run) {
 	default:
 		answer(w, 404, "404: Not Found")
 	}
+}
+
+func (h *Head) listJobs(w http.ResponseWriter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rows := []map[string]any{} // in no order, as Ray lists them
+	for id, j := range h.jobs {
+		rows = append(rows, row(id, *j))
+	}
+	object(w, rows)
+}
+
+func row(id string, j Job) map[string]any {
+	return map[string]any{"type": "SUBMISSION", "submission_id": id, "status": j.Status, "message": j.Message, "start_time": j.Started}
 }
 
 // tail replays the log from its first byte and follows it, looking each second, as Ray does. It never reads from the socket.
