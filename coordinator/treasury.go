@@ -128,6 +128,7 @@ func (t *treasury) read(ctx context.Context, l *chainLoops) {
 	})
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	seen.Since(t.seen)
 	t.seen = seen
 }
 

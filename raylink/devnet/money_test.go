@@ -359,6 +359,9 @@ func (m *till) balanced() {
 			if held != p.Chain || p.InFlight.Sign() != 0 || p.Suspense.Sign() != 0 {
 				return fmt.Errorf("the chain holds %s, the books %s, in flight %s, suspense %s", held, p.Chain, p.InFlight, p.Suspense)
 			}
+			if p.OnChain == nil || *p.OnChain != p.Chain {
+				return fmt.Errorf("the admin's page does not say that chain and books agree about %s: %v, %s", p.Asset, p.OnChain, p.Chain)
+			}
 		}
 		return nil
 	})

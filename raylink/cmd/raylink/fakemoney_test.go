@@ -40,13 +40,16 @@ func fakeTime() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 func newFakeMoney() fakeMoney {
 	usdc := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: money.USDC} }
-	seen := usdc(20_000_000)
+	io := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: money.IO} }
+	seen, fewer := usdc(20_000_000), io(700_000_000)
 	m := fakeMoney{policy: price.Policy{}, settlement: wire.Settlement{Takes: money.USDC, Minimum: usdc(1_000_000)}, payouts: []payout.Payout{
 		{ID: "po-big", Kind: payout.Settlement, Account: "acc-aaaaaaaaaa", Asset: money.USDC, Amount: 2_000_000_000, Wallet: fakeWallet, State: payout.WaitingApproval,
 			Code: payout.NeedsApproval, RequestedAt: fakeTime()}}}
 	m.treasury = wire.Treasury{Alarms: []string{"transaction sig9 took 6.00 USDC out of acct1, and no payout or recorded swap explains it"}, Every: "1h0m0s", NextRun: fakeTime(), Policy: payout.DefaultPolicy(), Rules: deposit.DefaultRules(), Awaiting: m.payouts,
 		Positions: []wire.Position{{Asset: money.USDC, Chain: usdc(20_000_000), OnChain: &seen, Tenants: usdc(15_000_000), Holds: usdc(0), Earned: usdc(0), InFlight: usdc(0),
-			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)}},
+			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)},
+			{Asset: money.IO, Chain: io(800_000_000), OnChain: &fewer, Tenants: io(800_000_000), Holds: io(0), Earned: io(0), InFlight: io(0),
+				Suspense: io(0), Lots: io(0), Capital: io(0), Fees: io(0), Exchange: io(0), Other: io(0), Free: io(0)}},
 		Suspense: []deposit.Deposit{{Key: "sig1/acct1", Asset: money.USDC, Amount: 3_000_000, Reasons: []deposit.Reason{deposit.UnknownSender}, Memo: "for \x1b[31mme", At: fakeTime()}}}
 	return m
 }
