@@ -186,6 +186,24 @@ func (s *Server) postSwap(c *gin.Context) (any, error) {
 	})
 }
 
+func (s *Server) postRewind(c *gin.Context) (any, error) {
+	var r wire.RewindRequest
+	return s.admins(c, &r, func(string) (state.Command, error) {
+		account := ""
+		s.Group.Read(func(st *state.State) {
+			for _, m := range st.Deposits.Treasury {
+				if m.Asset == r.Asset {
+					account = m.Account
+				}
+			}
+		})
+		if account == "" {
+			return nil, raylink.Errorf(raylink.CodeNotFound, "the treasury has no token account of %.10q", r.Asset).WithHint("see `raylink admin treasury`")
+		}
+		return &state.RewindDeposits{Account: account, Signature: r.Signature}, nil
+	})
+}
+
 func (s *Server) postPayoutRun(c *gin.Context) (any, error) {
 	var r struct{}
 	return s.admins(c, &r, func(by string) (state.Command, error) { return &state.RunPayouts{By: by}, nil })

@@ -70,7 +70,7 @@ func (f *fake) moneyRoutes() map[string]handler {
 		"PUT /v1/cap": f.putCap, "PUT /v1/clusters/{id}/budget": f.putBudget, "GET /v1/invoice": f.getInvoice,
 		"GET /v1/treasury": func(*http.Request) (any, *raylink.Error) { return f.money.treasury, nil }, "PUT /v1/treasury": f.putTreasury,
 		"PUT /v1/treasury/payouts": f.putCaps, "PUT /v1/treasury/buyback": f.treasuryWrite, "POST /v1/treasury/run": f.treasuryWrite,
-		"POST /v1/treasury/halt": f.postHalt, "POST /v1/treasury/swaps": f.treasuryWrite, "POST /v1/suspense/assign": f.postAssign,
+		"POST /v1/treasury/halt": f.postHalt, "POST /v1/treasury/swaps": f.treasuryWrite, "POST /v1/treasury/rewind": f.postRewind, "POST /v1/suspense/assign": f.postAssign,
 		"POST /v1/accounts/{id}/pardon": func(*http.Request) (any, *raylink.Error) { return f.account(), nil },
 	}
 }
@@ -257,6 +257,13 @@ func (f *fake) postHalt(r *http.Request) (any, *raylink.Error) {
 	f.money.treasury.Halts = nil
 	if q.Reason != "" {
 		f.money.treasury.Halts = []wire.PayoutHalt{{Asset: q.Asset, Reason: q.Reason, By: "account:acc-aaaaaaaaaa", At: fakeTime()}}
+	}
+	return f.money.treasury, nil
+}
+
+func (f *fake) postRewind(r *http.Request) (any, *raylink.Error) {
+	if q := read[wire.RewindRequest](r); q.Asset != money.USDC || q.Signature != "sig1" {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "transaction %q is no deposit", q.Signature)
 	}
 	return f.money.treasury, nil
 }
