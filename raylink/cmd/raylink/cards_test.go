@@ -70,6 +70,7 @@ func TestCoordinator(t *testing.T) {
 					ts.Fatalf("delivering: %v", err)
 				}
 			},
+			"becomes": becomes,
 			// refunded CENTS waits until the company has made one refund of that many, and no other.
 			"refunded": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(soon(func() error { return ts.Value(companyKey{}).(*company).refunded(args[0]) }))
@@ -81,6 +82,7 @@ func TestCoordinator(t *testing.T) {
 				return err
 			}
 			e.Values[companyKey{}] = c
+			startSources(e)
 			e.Setenv("API", c.api)
 			e.Setenv("CARDS", c.server.URL)
 			e.Setenv("HOME", e.WorkDir)
