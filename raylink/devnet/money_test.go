@@ -169,6 +169,7 @@ func TestMoney(t *testing.T) {
 	m.swapped()
 	m.balanced()
 	m.anchored()
+	m.secretKept()
 	t.Logf("all was well after %.1f s", time.Since(began).Seconds())
 }
 
