@@ -204,6 +204,13 @@ func (m *till) swapped() {
 	signature, err := m.swap(ctx, sold)
 	m.must(err)
 	m.soon("the swap to be seen", func(ctx context.Context) error { return seen(ctx, admin, signature) })
+	m.soon("the admin's page to say that chain and books differ by what nobody has explained yet", func(ctx context.Context) error {
+		said, err := m.cli(ctx, "admin", "admin", "treasury")
+		if err == nil && (!strings.Contains(said, "(differs)") || !strings.Contains(said, string(signature))) {
+			err = fmt.Errorf("it says %s", said)
+		}
+		return err
+	})
 	_, err = m.cli(ctx, "admin", "admin", "treasury", "swap", string(signature), "--purpose", "position", "--yes")
 	m.must(err)
 	v, err := admin.Treasury(ctx)
