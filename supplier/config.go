@@ -180,8 +180,8 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
-		if key == raylink.LabelEmulated {
-			return offer, invalid("--label %s is not the owner's to give", raylink.LabelEmulated)
+		if key == raylink.LabelEmulated || key == raylink.LabelProcessor {
+			return offer, invalid("--label %s is not the owner's to give", key).WithHint("the agent finds out itself; `raylink supplier --dry-run` shows what it would offer")
 		}
 		if !ok || key == "" {
 			return offer, invalid("--label %q is not key=value", label)

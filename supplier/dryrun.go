@@ -1,7 +1,9 @@
 package supplier
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"raylink/raylink"
@@ -13,7 +15,8 @@ import (
 // Would is what an agent with these settings would do to this machine.
 type Would struct {
 	Offer  raylink.Offer `json:"offer"`
-	Joined bool          `json:"joined"` // it has an identity already
+	Left   []string      `json:"left,omitempty"` // GPUs that it would not offer, and why
+	Joined bool          `json:"joined"`         // it has an identity already
 	Items  []WouldItem   `json:"items"`
 }
 
@@ -26,7 +29,7 @@ type WouldItem struct {
 }
 
 // DryRun says what Run would do. It reads, and changes nothing.
-func DryRun(config Config) (Would, error) {
+func DryRun(ctx context.Context, config Config) (Would, error) {
 	if err := config.checkSettings(); err != nil {
 		return Would{}, err
 	}
@@ -37,6 +40,15 @@ func DryRun(config Config) (Would, error) {
 	var w Would
 	if w.Offer, err = config.offer(has); err != nil {
 		return w, err
+	}
+	host := hostOf(ctx, w.Offer, slog.New(slog.DiscardHandler))
+	if err := config.offerGPUs(&w.Offer, host, slog.New(slog.DiscardHandler)); err != nil {
+		return w, err
+	}
+	for _, d := range host.Devices {
+		if d.Kind == raylink.DeviceGPU && d.Fault != "" {
+			w.Left = append(w.Left, d.Name+" ("+d.ID+"): "+d.Fault)
+		}
 	}
 	root := filepath.Clean(config.Data)
 	w.Joined = client.Joined(filepath.Join(root, "identity"))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/wire"
 )
 
@@ -197,7 +198,7 @@ func TestDryRunTellsOfTheInternet(t *testing.T) {
 		config := scriptedConfig(filepath.Join(t.TempDir(), "supplier"))
 		config.Runtime = RuntimeDocker
 		c.set(&config)
-		w, err := DryRun(config)
+		w, err := DryRun(t.Context(), config)
 		i := slices.IndexFunc(w.Items, func(item WouldItem) bool { return item.What == "the Internet" })
 		if err != nil || i < 0 {
 			t.Fatalf("%+v, %v", w, err)
@@ -220,11 +221,17 @@ func TestDryRunChangesNothing(t *testing.T) {
 	before := tree(t, parent)
 	config := scriptedConfig(filepath.Join(parent, "supplier"))
 	config.Runtime, config.Join = RuntimeDocker, "https://127.0.0.1:1"
-	w, err := DryRun(config)
+	w, err := DryRun(t.Context(), config)
 	if err != nil || len(w.Items) < 8 || w.Joined || w.Offer.Resources.CPU == 0 {
 		t.Errorf("%+v, %v", w, err)
 	}
 	if after := tree(t, parent); !slices.Equal(before, after) {
 		t.Errorf("before %q, after %q", before, after)
+	}
+	// What it says is what the agent will offer, by the same function.
+	host := hostOf(t.Context(), w.Offer, slog.New(slog.DiscardHandler))
+	known, _ := catalogue.Match(host.Devices[0])
+	if got := w.Offer.Labels[raylink.LabelProcessor]; got != known.Name {
+		t.Errorf("it would offer the processor %q, which is %q", got, known.Name)
 	}
 }

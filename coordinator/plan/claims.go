@@ -59,15 +59,18 @@ func doubt(m *state.Machine) string {
 	return clipped(words)
 }
 
-// mislabelled says that a machine offers another model than it has: tenants ask for the accelerator that is offered, and Ray is told it.
+// mislabelled says that a machine offers another model than it has: tenants ask for the accelerator and the processor that are offered, and Ray is told both.
 func mislabelled(m *state.Machine) string {
 	label := m.Offer.Accelerator
 	known, ok := catalogue.Find(label)
+	if doubt := misnamed(m, "processor", m.Offer.Labels[raylink.LabelProcessor]); doubt != "" {
+		return doubt
+	}
 	if m.Offer.Resources.GPU == 0 {
 		if ok && known.Kind == raylink.DeviceGPU {
 			return "it offers the accelerator " + label + " and no GPU"
 		}
-		return ""
+		return misnamed(m, "accelerator", label)
 	}
 	if label == "" {
 		return ""
@@ -81,6 +84,19 @@ func mislabelled(m *state.Machine) string {
 		}
 	}
 	return ""
+}
+
+// misnamed says that a name that is offered is not the processor's.
+func misnamed(m *state.Machine, what, label string) string {
+	e, found := catalogue.Match(m.Host.Devices[0])
+	_, ok := catalogue.Find(label)
+	switch {
+	case label == "" || found && e.Name == label || !found && !ok: // where both are unheard of, the agent may have a newer catalogue
+		return ""
+	case found:
+		return clipped(fmt.Sprintf("it offers the %s %s, and its own is %s", what, label, e.Name))
+	}
+	return clipped(fmt.Sprintf("it offers the %s %s, and its own calls itself %q", what, label, m.Host.Devices[0].Name))
 }
 
 // clipped is fit for a quarantine's detail, which is bounded.

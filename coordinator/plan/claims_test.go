@@ -8,6 +8,7 @@ import (
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/wire"
 )
 
@@ -35,10 +36,14 @@ func TestDoubt(t *testing.T) {
 		"not rented out": {claimed("", func(h *raylink.Host) {
 			h.Devices = append(h.Devices, raylink.Device{ID: "GPU-x", Kind: raylink.DeviceGPU, Name: "NVIDIA GeForce RTX 4090", Memory: 48 << 30, Fault: "the owner offers no GPU"})
 		}), ""},
-		"another model":  {claimed("H100", nil, "GPU-a"), "it offers GPUs of the model H100, and one is of the model RTX-4090"},
-		"no such thing":  {claimed("H100", func(h *raylink.Host) { h.Devices[1].Name = "a GPU" }, "GPU-a"), `it offers GPUs of the model H100, and one calls itself "a GPU"`},
-		"newer":          {claimed("RTX-6090", func(h *raylink.Host) { h.Devices[1].Name = "NVIDIA GeForce RTX 6090" }, "GPU-a"), ""},
-		"two models":     {claimed("RTX-4090", func(h *raylink.Host) { h.Devices[2].Name = "NVIDIA GeForce RTX 3090" }, "GPU-a", "GPU-b"), "and one is of the model RTX-3090"},
+		"another model": {claimed("H100", nil, "GPU-a"), "it offers GPUs of the model H100, and one is of the model RTX-4090"},
+		"no such thing": {claimed("H100", func(h *raylink.Host) { h.Devices[1].Name = "a GPU" }, "GPU-a"), `it offers GPUs of the model H100, and one calls itself "a GPU"`},
+		"newer":         {claimed("RTX-6090", func(h *raylink.Host) { h.Devices[1].Name = "NVIDIA GeForce RTX 6090" }, "GPU-a"), ""},
+		"two models":    {claimed("RTX-4090", func(h *raylink.Host) { h.Devices[2].Name = "NVIDIA GeForce RTX 3090" }, "GPU-a", "GPU-b"), "and one is of the model RTX-3090"},
+		"an Apple": {claimed("M2-Pro", func(h *raylink.Host) {
+			h.Arch, h.Devices[0].Name, h.Devices[0].Cores, h.Devices[0].Threads = "arm64", "Apple M2 Pro", 10, 10
+		}), ""},
+		"no Apple":       {claimed("M2-Pro", nil), "it offers the accelerator M2-Pro, and its own is "},
 		"a bare label":   {claimed("H100", nil), "it offers the accelerator H100 and no GPU"},
 		"many cores":     {claimed("", func(h *raylink.Host) { h.Devices[0].Cores = 200 }), "200 cores, where"},
 		"a long name":    {claimed("H100", func(h *raylink.Host) { h.Devices[1].Name = strings.Repeat("é", 64) }, "GPU-a"), "one calls itself"},
@@ -47,6 +52,14 @@ func TestDoubt(t *testing.T) {
 		got := doubt(c.m)
 		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") || strings.Contains(got, "GPU-") || len(got) > 256 {
 			t.Errorf("%s: %q", what, got)
+		}
+	}
+	named := claimed("RTX-4090", nil, "GPU-a")
+	own, _ := catalogue.Match(named.Host.Devices[0])
+	for label, want := range map[string]string{own.Name: "", "M4-Ultra": "it offers the processor M4-Ultra, and its own is " + own.Name} {
+		named.Offer.Labels = map[string]string{raylink.LabelProcessor: label}
+		if got := doubt(named); got != want {
+			t.Errorf("it calls its processor %q: %q", label, got)
 		}
 	}
 	emulated := claimed("", func(h *raylink.Host) { h.Arch = "arm64" })
@@ -170,6 +183,35 @@ func BenchmarkSupplyLook(b *testing.B) {
 	for b.Loop() {
 		if did := supply(w.s, w.seen, noon); len(did) > 0 {
 			b.Fatal(did)
+		}
+	}
+}
+
+// TestRayIsToldTheDevice: a node's resources are the catalogue's, under all names by which Ray programs ask for the device; a node without a GPU has none of a GPU's,
+// and one on a Mac has the Mac's.
+func TestRayIsToldTheDevice(t *testing.T) {
+	one, none := raylink.NodeGroup{Resources: raylink.Resources{GPU: raylink.Unit}}, raylink.NodeGroup{}
+	for _, c := range []struct {
+		accelerator string
+		group       raylink.NodeGroup
+		want        string
+	}{
+		{"A100-80G", one, "map[accelerator_type:A100:10000 accelerator_type:A100-80G:10000]"}, {"A100-80G", none, "map[]"}, {"M2-Pro", none, "map[accelerator_type:M2-Pro:10000]"},
+		{"RTX-9999", one, "map[]"}, {"", none, "map[]"},
+	} {
+		if got := fmt.Sprint(rayDevice(c.accelerator, c.group)); got != c.want {
+			t.Errorf("%q: %s", c.accelerator, got)
+		}
+	}
+	w := newWorld(t)
+	w.machine("mone", w.account("sam", ""), offerOf(8, 16, 60_000))
+	offer := &w.s.Machines[machineID("mone")].Offer
+	offer.Accelerator, offer.Labels = "M2-Pro", map[string]string{raylink.LabelProcessor: "M2-Pro"}
+	c := w.create(w.account("ada", "10"), specOf("one", 0, 1))
+	line := strings.Join(order(w.s, w.s.Leases[c.Leases[0]]).Command, " ")
+	for _, want := range []string{`"accelerator_type:M2-Pro":1`, "raylink.io/processor=M2-Pro", "ray.io/accelerator-type=M2-Pro"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%s is not in %s", want, line)
 		}
 	}
 }

@@ -28,6 +28,9 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 		return nil, raylink.Errorf(raylink.CodeUnsupported, "no machine offers the isolation %.40q", string(spec.Isolation)).WithHint("there are container and gvisor")
 	}
 	nodes := nodesOf(spec)
+	if spec.Isolation == raylink.IsolationGVisor && slices.ContainsFunc(nodes, func(n wanted) bool { return n.Resources.GPU > 0 }) {
+		return nil, raylink.Errorf(raylink.CodeUnsupported, "%s", raylink.WhyNoGVisorGPU).WithHint("ask for the isolation %s, or for no GPU", raylink.IsolationContainer)
+	}
 	has := map[raylink.MachineID]bool{}
 	free := map[raylink.MachineID]raylink.Resources{}
 	waits := map[raylink.MachineID]int64{}

@@ -1,5 +1,12 @@
 package house
 
+import (
+	"fmt"
+	"regexp"
+
+	"raylink/raylink/ray"
+)
+
 // Floor is how high a package stands. Imports only go down; Pure floors touch nothing of the world.
 type Floor int
 
@@ -153,5 +160,14 @@ func unnamed() []string {
 	return []string{
 		"/wo" + "rk/", "proxy.golang" + ".org", "sum.golang" + ".org", "pypi" + ".org", "pythonhosted" + ".org", "deb.debian" + ".org",
 		"registry.npmjs" + ".org", "crates" + ".io", "rubygems" + ".org",
+	}
+}
+
+// owned are the words that stand in one package alone.
+func owned() []Owned {
+	// Ports that are nobody else's: 8080 and the like are said of other things too.
+	ports := fmt.Sprintf(`\b(?:%d|%d|%d|%d|%d)\b`, ray.GCSPort, ray.DashboardPort, ray.AgentPort, ray.AgentGRPCPort, ray.RuntimeEnvPort)
+	return []Owned{
+		{"raylink/ray", regexp.MustCompile(`\bRAY_[A-Za-z]\w*|` + ports), "Ray's ports and environment"},
 	}
 }
