@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -72,7 +73,7 @@ func (t *treasury) use(l *chainLoops) {
 func (t *treasury) run(ctx context.Context) {
 	if len(t.nodes) == 0 {
 		if t.configured() != nil {
-			t.log.Warn("this coordinator leads and has no line to the chain: no deposits are seen and no payouts go out until another one leads; give each --solana-rpc")
+			t.log.Warn("this coordinator leads and has no line to the chain: no deposits are seen and no payouts go out until another one leads; give each --solana-rpc (a URL; mainnet and devnet name public nodes)")
 		}
 		return
 	}
@@ -128,6 +129,7 @@ func (t *treasury) read(ctx context.Context, l *chainLoops) {
 	})
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	seen.Since(t.seen)
 	t.seen = seen
 }
 
@@ -136,7 +138,7 @@ func (t *treasury) configured() *chainLoops {
 	var l *chainLoops
 	t.group.Read(func(s *state.State) {
 		if len(s.Deposits.Treasury) > 0 {
-			l = &chainLoops{treasury: fmt.Sprint(s.Deposits.Treasury), purses: Purses(s.Deposits.Treasury)}
+			l = &chainLoops{treasury: fmt.Sprint(s.Chain, s.Deposits.Treasury), cluster: s.Chain, purses: Purses(s.Deposits.Treasury)}
 		}
 	})
 	return l
@@ -154,7 +156,8 @@ func Purses(t deposit.Treasury) map[money.Asset]settle.Purse {
 
 // chainLoops are the loops of one treasury.
 type chainLoops struct {
-	treasury string
+	treasury string // tells one that has been changed
+	cluster  string // that the books are of
 	purses   map[money.Asset]settle.Purse
 	clients  []*solana.Client
 	watcher  settle.Watcher
@@ -173,6 +176,10 @@ func (l *chainLoops) open(ctx context.Context, t *treasury) error {
 		}
 		l.clients = append(l.clients, client)
 	}
+	if err := l.sameCluster(ctx); err != nil {
+		l.close()
+		return err
+	}
 	var mints []chain.Mint
 	for _, p := range l.purses {
 		if err := l.clients[0].Check(ctx, p.Mint); err != nil {
@@ -188,6 +195,21 @@ func (l *chainLoops) open(ctx context.Context, t *treasury) error {
 	if len(l.clients) > 1 {
 		l.watcher.Second = settle.Node{Name: "second", Reader: l.clients[1]}
 		l.payer.Second = l.clients[1]
+	}
+	return nil
+}
+
+// sameCluster looks whether the nodes are of the cluster that the books are of, where that is a public one: another's transfers must never be taken for
+// money. The first node has to answer; a second that is away holds nobody up, since without its word nothing happens that needs it.
+func (l *chainLoops) sameCluster(ctx context.Context) error {
+	known, public := solana.Known(l.cluster)
+	if !public {
+		return nil
+	}
+	for i, client := range l.clients {
+		if err := client.CheckGenesis(ctx, known.Genesis); err != nil && (i == 0 || errors.Is(err, solana.ErrOtherCluster)) {
+			return fmt.Errorf("node %d of --solana-rpc, while the treasury is on %s: %w", i+1, l.cluster, err)
+		}
 	}
 	return nil
 }

@@ -45,6 +45,23 @@ type Holdings struct {
 	Amounts map[money.Asset]int64 `json:"amounts,omitempty"` // minor units
 	Books   map[money.Asset]int64 `json:"books,omitempty"`   // what the books said at that moment
 	At      time.Time             `json:"at"`
+
+	Differs map[money.Asset]time.Time `json:"differs,omitempty"` // since when every reading differed from the books; missing where the last one agreed
+}
+
+// Since takes over from the reading before since when readings differ. One that misses an asset says nothing of it, and ends nothing.
+func (h *Holdings) Since(before Holdings) {
+	h.Differs = map[money.Asset]time.Time{}
+	for asset, books := range h.Books {
+		began, lasting := before.Differs[asset]
+		amount, read := h.Amounts[asset]
+		switch {
+		case lasting && (!read || amount != books):
+			h.Differs[asset] = began
+		case read && amount != books:
+			h.Differs[asset] = h.At
+		}
+	}
 }
 
 // Wish is what the leader is asked to place. Coordinators of the time before images were looked at send and read the specification alone.

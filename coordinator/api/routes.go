@@ -103,6 +103,7 @@ func (s *Server) moneyRoutes(r *gin.Engine) {
 	r.POST("/v1/treasury/run", s.answer(s.postPayoutRun))
 	r.POST("/v1/treasury/halt", s.answer(s.postPayoutHalt))
 	r.POST("/v1/treasury/swaps", s.answer(s.postSwap))
+	r.POST("/v1/treasury/rewind", s.answer(s.postRewind))
 	r.POST("/v1/suspense/assign", s.answer(s.postSuspenseAssign))
 	r.POST("/v1/suspense/refund", s.answer(s.postSuspenseRefund))
 	r.POST("/v1/accounts/:id/pardon", s.answer(s.postCardPardon))

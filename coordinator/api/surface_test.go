@@ -155,6 +155,7 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"POST /v1/treasury/run":        {{"", struct{}{}, users(403, 403, 403, 200)}},
 		"POST /v1/treasury/halt":       {{"", wire.HaltRequest{Reason: "a look at it"}, users(403, 403, 403, 200)}},
 		"POST /v1/treasury/swaps":      {{"", wire.SwapRequest{Signature: "none", Purpose: "position"}, users(403, 403, 403, 409)}},
+		"POST /v1/treasury/rewind":     {{"", wire.RewindRequest{Asset: money.USDC}, users(403, 403, 403, 200)}},
 		"POST /v1/suspense/refund":     {{"", wire.RefundRequest{Key: "none/none", Account: acc("ada"), Wallet: nobody}, users(403, 403, 403, 404)}},
 		"POST /v1/suspense/assign":     {{"", wire.AssignRequest{Key: "none/none", Account: acc("ada")}, users(403, 403, 403, 404)}},
 		"POST /v1/accounts/:id/pardon": {{"/v1/accounts/" + string(acc("ada")) + "/pardon", struct{}{}, users(403, 403, 403, 404)}},

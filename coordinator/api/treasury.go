@@ -19,6 +19,9 @@ import (
 	"raylink/raylink/wire"
 )
 
+// differPatience is how long chain and books may differ without an alarm: what a node calls final is taken in some seconds later.
+const differPatience = time.Minute
+
 // admins reads an admin's write and proposes the command that make answers; then it shows the treasury.
 func (s *Server) admins(c *gin.Context, into any, make func(by string) (state.Command, error)) (any, error) {
 	who, _, err := s.asked(c, into, raylink.RoleAdmin)
@@ -57,7 +60,24 @@ func (s *Server) Treasury(ctx context.Context) wire.Treasury {
 			v.Positions[i].OnChain = &money.Amount{Minor: minor, Asset: p.Asset}
 		}
 	}
+	v.Alarms = append(v.Alarms, seen.alarms()...)
 	return v
+}
+
+// alarms are of token accounts that differ from the books for longer than what is just being taken in or sent could explain.
+func (h Holdings) alarms() []string {
+	var list []string
+	for _, asset := range []money.Asset{money.USDC, money.IO} {
+		began, differs := h.Differs[asset]
+		amount, read := h.Amounts[asset]
+		if !differs || !read || h.At.Sub(began) < differPatience {
+			continue
+		}
+		list = append(list, fmt.Sprintf("our account of %s holds %v as a node says, and %v by the books: they differ since %s. "+
+			"`raylink verify --chain` over an export of the journal names the transaction", asset,
+			money.Amount{Minor: amount, Asset: asset}, money.Amount{Minor: h.Books[asset], Asset: asset}, began.UTC().Format(time.RFC3339)))
+	}
+	return list
 }
 
 // books are the books' part of the treasury's page.
@@ -163,6 +183,24 @@ func (s *Server) postSwap(c *gin.Context) (any, error) {
 	var r wire.SwapRequest
 	return s.admins(c, &r, func(by string) (state.Command, error) {
 		return &state.RecordSwap{Signature: r.Signature, Purpose: r.Purpose, By: by}, nil
+	})
+}
+
+func (s *Server) postRewind(c *gin.Context) (any, error) {
+	var r wire.RewindRequest
+	return s.admins(c, &r, func(string) (state.Command, error) {
+		account := ""
+		s.Group.Read(func(st *state.State) {
+			for _, m := range st.Deposits.Treasury {
+				if m.Asset == r.Asset {
+					account = m.Account
+				}
+			}
+		})
+		if account == "" {
+			return nil, raylink.Errorf(raylink.CodeNotFound, "the treasury has no token account of %.10q", r.Asset).WithHint("see `raylink admin treasury`")
+		}
+		return &state.RewindDeposits{Account: account, Signature: r.Signature}, nil
 	})
 }
 

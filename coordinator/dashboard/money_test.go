@@ -126,8 +126,29 @@ func TestPurses(t *testing.T) {
 
 func TestPositionRows(t *testing.T) {
 	rows := positionRows([]wire.Position{{Asset: money.USDC, Chain: money.Amount{Minor: 7, Asset: money.USDC}, Free: money.Amount{Minor: 3, Asset: money.USDC}}, {Asset: money.IO}})
-	if len(rows) != 13 || rows[0].Amounts[0].Minor != 7 || rows[12].Amounts[0].Minor != 3 || len(rows[5].Amounts) != 2 {
+	if len(rows) != 14 || rows[0].Amounts[0].Minor != 7 || rows[13].Amounts[0].Minor != 3 || len(rows[5].Amounts) != 2 {
 		t.Errorf("rows %+v", rows)
+	}
+}
+
+// TestChainRow: beside what the books say stands what a node says, and whether that is the same; of dollars no node can say anything.
+func TestChainRow(t *testing.T) {
+	position := func(asset money.Asset, books int64, node ...int64) wire.Position {
+		p := wire.Position{Asset: asset, Chain: money.Amount{Minor: books, Asset: asset}}
+		for _, minor := range node {
+			p.OnChain = &money.Amount{Minor: minor, Asset: asset}
+		}
+		return p
+	}
+	for want, p := range map[string]wire.Position{
+		agrees: position(money.USDC, 7, 7), differs: position(money.IO, 7, 6), unread: position(money.USDC, 7), "": position(money.USD, 7),
+	} {
+		if row := positionRows([]wire.Position{p})[1]; row.Said[0] != want || (p.OnChain != nil && row.Amounts[0] != *p.OnChain) {
+			t.Errorf("want %q: %+v", want, row)
+		}
+	}
+	if tone(agrees) != "good" || tone(differs) != "bad" {
+		t.Errorf("they look alike: %s, %s", tone(agrees), tone(differs))
 	}
 }
 

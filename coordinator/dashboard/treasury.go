@@ -88,7 +88,33 @@ func batchRows(batches []payout.Batch) []batchRow {
 type positionRow struct {
 	Name, About string
 	Amounts     []money.Amount
-	Sum         bool // of the books' own, not somebody's part
+	Said        []string // beside each amount: whether chain and books agree; nil where there is nothing to say
+	Sum         bool     // of the books' own, not somebody's part
+}
+
+// What the page says of a token account that a node was asked about.
+const (
+	agrees  = "agrees"
+	differs = "differs"
+	unread  = "not read"
+)
+
+// chainRow is what a node says of our token accounts, and whether that is what the books say.
+func chainRow(positions []wire.Position) positionRow {
+	row := positionRow{Name: "On chain, by a node", About: "what our token accounts hold, a few seconds ago; not read: no answer, or the books have moved since", Sum: true}
+	for _, p := range positions {
+		amount, said := money.Amount{Asset: p.Asset}, unread
+		switch {
+		case p.Asset == money.USD:
+			said = "" // no chain holds any
+		case p.OnChain != nil && *p.OnChain == p.Chain:
+			amount, said = *p.OnChain, agrees
+		case p.OnChain != nil:
+			amount, said = *p.OnChain, differs
+		}
+		row.Amounts, row.Said = append(row.Amounts, amount), append(row.Said, said)
+	}
+	return row
 }
 
 func (d *Dashboard) treasury(_ *gin.Context, who *visitor) (view, error) {
@@ -124,7 +150,9 @@ func positionRows(positions []wire.Position) []positionRow {
 		for _, p := range positions {
 			row.Amounts = append(row.Amounts, r.of(p))
 		}
-		rows = append(rows, row)
+		if rows = append(rows, row); len(rows) == 1 {
+			rows = append(rows, chainRow(positions))
+		}
 	}
 	return rows
 }

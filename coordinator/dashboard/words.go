@@ -146,9 +146,9 @@ func reliable(r *int64) string {
 // tone is how a word of state is coloured.
 func tone(word any) string {
 	switch fmt.Sprint(word) {
-	case "ready", "hired", "up", "charged", "running", "paid", "burnt", "finalized":
+	case "ready", "hired", "up", "charged", "running", "paid", "burnt", "finalized", agrees:
 		return "good"
-	case "failed", "banned", "down", "blocked", "disputed", "charged-back", "quarantined":
+	case "failed", "banned", "down", "blocked", "disputed", "charged-back", "quarantined", differs:
 		return "bad"
 	case "ended", "gone", "waived", "expired", "cancelled", "refunded":
 		return "still"

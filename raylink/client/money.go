@@ -161,6 +161,11 @@ func (c *Client) HaltPayouts(ctx context.Context, r wire.HaltRequest) (wire.Trea
 	return write[wire.Treasury](ctx, c, http.MethodPost, at("treasury", "halt"), r)
 }
 
+// Rewind has the deposits of a token read again.
+func (c *Client) Rewind(ctx context.Context, r wire.RewindRequest) (wire.Treasury, error) {
+	return write[wire.Treasury](ctx, c, http.MethodPost, at("treasury", "rewind"), r)
+}
+
 // RecordSwap books a swap that was done outside.
 func (c *Client) RecordSwap(ctx context.Context, r wire.SwapRequest) (wire.Treasury, error) {
 	return write[wire.Treasury](ctx, c, http.MethodPost, at("treasury", "swaps"), r)

@@ -169,6 +169,7 @@ func TestMoney(t *testing.T) {
 	m.swapped()
 	m.balanced()
 	m.anchored()
+	m.secretKept()
 	t.Logf("all was well after %.1f s", time.Since(began).Seconds())
 }
 
@@ -203,6 +204,13 @@ func (m *till) swapped() {
 	signature, err := m.swap(ctx, sold)
 	m.must(err)
 	m.soon("the swap to be seen", func(ctx context.Context) error { return seen(ctx, admin, signature) })
+	m.soon("the admin's page to say that chain and books differ by what nobody has explained yet", func(ctx context.Context) error {
+		said, err := m.cli(ctx, "admin", "admin", "treasury")
+		if err == nil && (!strings.Contains(said, "(differs)") || !strings.Contains(said, string(signature))) {
+			err = fmt.Errorf("it says %s", said)
+		}
+		return err
+	})
 	_, err = m.cli(ctx, "admin", "admin", "treasury", "swap", string(signature), "--purpose", "position", "--yes")
 	m.must(err)
 	v, err := admin.Treasury(ctx)
@@ -358,6 +366,9 @@ func (m *till) balanced() {
 			}
 			if held != p.Chain || p.InFlight.Sign() != 0 || p.Suspense.Sign() != 0 {
 				return fmt.Errorf("the chain holds %s, the books %s, in flight %s, suspense %s", held, p.Chain, p.InFlight, p.Suspense)
+			}
+			if p.OnChain == nil || *p.OnChain != p.Chain {
+				return fmt.Errorf("the admin's page does not say that chain and books agree about %s: %v, %s", p.Asset, p.OnChain, p.Chain)
 			}
 		}
 		return nil

@@ -140,6 +140,12 @@ type SwapRequest struct {
 	Purpose   string `json:"purpose"` // position or buyback
 }
 
+// RewindRequest has a token account's history read again: POST /v1/treasury/rewind. Nothing is credited twice by it.
+type RewindRequest struct {
+	Asset     money.Asset `json:"asset"`
+	Signature string      `json:"signature,omitempty"` // of the deposit after which it begins; empty: at the first
+}
+
 // AssignRequest credits a deposit in suspense: POST /v1/suspense/assign.
 type AssignRequest struct {
 	Key     string            `json:"key"`

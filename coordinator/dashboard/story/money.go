@@ -249,6 +249,10 @@ func inIO(b wire.Bill) wire.Bill {
 func halted(w world, now time.Time) world {
 	w.price.Halt, w.price.Reason, w.price.Price, w.price.At, w.price.Sources = price.CodeStep, "0.310000000000 USD/IO is 24.0 % from 0.250000000000 USD/IO", 0, time.Time{}, nil
 	w.treasury.Alarms = []string{"transaction 5theftaaaa took 6.00 USDC out of 8sNbab6FpXMs, and no payout or recorded swap explains it"}
+	w.treasury.Positions = slices.Clone(w.treasury.Positions)
+	gone := w.treasury.Positions[1].Chain
+	gone.Minor -= 6_000_000
+	w.treasury.Positions[1].OnChain = &gone
 	w.treasury.Halts = []wire.PayoutHalt{{Reason: "a transaction took effect after it was said to have expired", By: "coordinator", At: now.Add(-time.Hour)},
 		{Asset: money.IO, Reason: "the exchange is down", By: "account:acc-ownerowner", At: now.Add(-time.Minute)}}
 	w.earnings.Settlement.Wallet, w.earnings.Settlement.Takes, w.earnings.Settlement.Minimum = "", money.IO, tokens(100_000_000)

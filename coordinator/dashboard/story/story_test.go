@@ -85,9 +85,15 @@ func TestAlarmIsShown(t *testing.T) {
 			if alarm < 0 || alarm > books {
 				t.Errorf("%s: the alarm stands at %d, the books at %d", s.Name, alarm, books)
 			}
+			if !strings.Contains(page, ">differs<") || strings.Contains(page, ">agrees<") {
+				t.Errorf("%s: the page does not say that chain and books differ", s.Name)
+			}
 		default:
 			if alarm >= 0 {
 				t.Errorf("%s: an alarm without a reason", s.Name)
+			}
+			if strings.Contains(page, ">differs<") || (s.Name == "full-treasury" && !strings.Contains(page, ">agrees<")) {
+				t.Errorf("%s: the page does not say that chain and books agree", s.Name)
 			}
 		}
 	}

@@ -167,7 +167,8 @@ func (a *app) pricePolicy() *cobra.Command {
 		Use:   "policy",
 		Short: "Show or change what has to hold for a price to be believed",
 		Long: `Policy without flags shows the policy; each flag changes one part of it. Limits are in basis points: 100 are one percent. Sources are
-"administered" (signed by one of the operators' keys) and those that coordinators ask, such as "pyth" and "jupiter".`,
+"administered" (signed by one of the operators' keys) and those that coordinators ask, such as "pyth" and "jupiter". Of several that agree the median
+is believed.`,
 		Example: "  raylink admin price policy\n  raylink admin price policy --max-step-bp 500 --max-age 15m\n  raylink admin price policy --sources administered,pyth --min-sources 2", Args: wants(),
 	}
 	f := c.Flags()

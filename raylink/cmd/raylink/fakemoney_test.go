@@ -41,13 +41,16 @@ func fakeTime() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 func newFakeMoney() fakeMoney {
 	usdc := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: money.USDC} }
-	seen := usdc(20_000_000)
+	io := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: money.IO} }
+	seen, fewer := usdc(20_000_000), io(700_000_000)
 	m := fakeMoney{policy: price.Policy{}, settlement: wire.Settlement{Takes: money.USDC, Minimum: usdc(1_000_000)}, payouts: []payout.Payout{
 		{ID: "po-big", Kind: payout.Settlement, Account: "acc-aaaaaaaaaa", Asset: money.USDC, Amount: 2_000_000_000, Wallet: fakeWallet, State: payout.WaitingApproval,
 			Code: payout.NeedsApproval, RequestedAt: fakeTime()}}}
 	m.treasury = wire.Treasury{Alarms: []string{"transaction sig9 took 6.00 USDC out of acct1, and no payout or recorded swap explains it"}, Every: "1h0m0s", NextRun: fakeTime(), Policy: payout.DefaultPolicy(), Rules: deposit.DefaultRules(), Awaiting: m.payouts,
 		Positions: []wire.Position{{Asset: money.USDC, Chain: usdc(20_000_000), OnChain: &seen, Tenants: usdc(15_000_000), Holds: usdc(0), Earned: usdc(0), InFlight: usdc(0), Aside: usdc(0),
-			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)}},
+			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)},
+			{Asset: money.IO, Chain: io(800_000_000), OnChain: &fewer, Tenants: io(800_000_000), Holds: io(0), Earned: io(0), InFlight: io(0), Aside: io(0),
+				Suspense: io(0), Lots: io(0), Capital: io(0), Fees: io(0), Exchange: io(0), Other: io(0), Free: io(0)}},
 		Suspense: []deposit.Deposit{{Key: "sig1/acct1", Asset: money.USDC, Amount: 3_000_000, Reasons: []deposit.Reason{deposit.UnknownSender}, Memo: "for \x1b[31mme", At: fakeTime()}}}
 	return m
 }
@@ -68,7 +71,7 @@ func (f *fake) moneyRoutes() map[string]handler {
 		"PUT /v1/cap": f.putCap, "PUT /v1/clusters/{id}/budget": f.putBudget, "GET /v1/invoice": f.getInvoice,
 		"GET /v1/treasury": func(*http.Request) (any, *raylink.Error) { return f.money.treasury, nil }, "PUT /v1/treasury": f.putTreasury,
 		"PUT /v1/treasury/payouts": f.putCaps, "PUT /v1/treasury/buyback": f.treasuryWrite, "POST /v1/treasury/run": f.treasuryWrite,
-		"POST /v1/treasury/halt": f.postHalt, "POST /v1/treasury/swaps": f.treasuryWrite, "POST /v1/suspense/assign": f.postAssign,
+		"POST /v1/treasury/halt": f.postHalt, "POST /v1/treasury/swaps": f.treasuryWrite, "POST /v1/treasury/rewind": f.postRewind, "POST /v1/suspense/assign": f.postAssign,
 		"POST /v1/accounts/{id}/pardon": func(*http.Request) (any, *raylink.Error) { return f.account(), nil },
 	}
 }
@@ -266,6 +269,13 @@ func (f *fake) postHalt(r *http.Request) (any, *raylink.Error) {
 	f.money.treasury.Halts = nil
 	if q.Reason != "" {
 		f.money.treasury.Halts = []wire.PayoutHalt{{Asset: q.Asset, Reason: q.Reason, By: "account:acc-aaaaaaaaaa", At: fakeTime()}}
+	}
+	return f.money.treasury, nil
+}
+
+func (f *fake) postRewind(r *http.Request) (any, *raylink.Error) {
+	if q := read[wire.RewindRequest](r); q.Asset != money.USDC || q.Signature != "sig1" {
+		return nil, raylink.Errorf(raylink.CodeNotFound, "transaction %q is no deposit", q.Signature)
 	}
 	return f.money.treasury, nil
 }

@@ -35,7 +35,7 @@ type signerConfig struct {
 	Key          string        `flag:"key-file" help:"file (0600) with the treasury wallet's key, as solana-keygen writes it; it never leaves this process"`
 	Policy       string        `flag:"policy" default:"/etc/raylink/signer-policy.json" help:"file of what may be signed: raylink signer policy writes a first one"`
 	Journal      string        `flag:"journal" default:"/var/lib/raylink/signer.jsonl" help:"file of what was signed; keep it for good: with it lost, a payout could be signed again"`
-	Solana       string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between: both must then agree that a transaction is dead"`
+	Solana       string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between: both must then agree that a transaction is dead. mainnet and devnet stand for public nodes"`
 	Every        time.Duration `flag:"every" default:"1s" help:"how often the coordinators are asked for work"`
 }
 
@@ -78,7 +78,7 @@ func (a *app) runSigner(ctx context.Context, config signerConfig, log *slog.Logg
 	}
 	parts := signer.Config{Key: key, Policy: policy, Journal: config.Journal, Books: books, Anchors: books, Builder: solana.NewBuilder(mints...), Margin: signerMargin, Every: max(config.Every, 10*time.Millisecond), Log: log}
 	for i, node := range strings.Split(config.Solana, ",") {
-		line, err := solana.New(solana.Config{URL: strings.TrimSpace(node)})
+		line, err := solana.New(solana.Config{URL: solana.NodeURL(node)})
 		if err != nil {
 			return raylink.Errorf(raylink.CodeInvalid, "%v", err).WithHint("--solana-rpc takes the URL of a Solana node")
 		}

@@ -22,7 +22,7 @@ you, what is halted. Deposits of customers are never used to pay somebody else: 
 		Example: "  raylink admin treasury\n  raylink admin treasury show -o json", Args: wants(),
 	}
 	show := &cobra.Command{Use: "show", Short: "Show the treasury", Example: "  raylink admin treasury show", Args: wants()}
-	c.AddCommand(a.treasuryRead(show), a.treasurySet(), a.treasuryRun(), a.treasuryHalt(), a.treasuryResume(), a.treasurySwap(), a.treasuryBuyback(), a.treasuryCaps())
+	c.AddCommand(a.treasuryRead(show), a.treasurySet(), a.treasuryRun(), a.treasuryHalt(), a.treasuryResume(), a.treasurySwap(), a.treasuryBuyback(), a.treasuryCaps(), a.treasuryRewind())
 	return a.treasuryRead(c)
 }
 
@@ -206,6 +206,26 @@ func changeHalt(c *cobra.Command, s *session, asset, reason string) (wire.Treasu
 		}
 	}
 	return s.HaltPayouts(c.Context(), r)
+}
+
+func (a *app) treasuryRewind() *cobra.Command {
+	var from string
+	c := &cobra.Command{
+		Use:   "rewind --asset ASSET",
+		Short: "Read the history of our account of a token again",
+		Long: `Rewind has the coordinators read the deposits to one of our token accounts again: from its beginning, or after one whose transaction --from names.
+Nothing is credited twice. It helps where a node once hid a transfer that others know of.`,
+		Example: "  raylink admin treasury rewind --asset usdc", Args: wants(),
+	}
+	asset := assetFlag(c, "token whose account is read: usdc or io")
+	c.Flags().StringVar(&from, "from", "", "transaction of a deposit: what came before it is not read again")
+	return remote(a, c, func(c *cobra.Command, s *session, _ []string) (wire.Treasury, error) {
+		which, err := token(c, *asset)
+		if err != nil {
+			return wire.Treasury{}, err
+		}
+		return s.Rewind(c.Context(), wire.RewindRequest{Asset: which, Signature: from})
+	}, a.showTreasury)
 }
 
 func (a *app) treasurySwap() *cobra.Command {

@@ -1,6 +1,8 @@
 package solana
 
 import (
+	"strings"
+
 	"github.com/gagliardetto/solana-go/rpc"
 
 	"raylink/billing/money"
@@ -32,6 +34,25 @@ func Devnet() Preset {
 		USDC: NewMint(money.USDC, "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"),
 		IO:   NewMint(money.IO, ""),
 	}
+}
+
+// Known is the preset of that name.
+func Known(name string) (Preset, bool) {
+	for _, p := range []Preset{Mainnet(), Devnet()} {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Preset{}, false
+}
+
+// NodeURL is where the node is that somebody names: the name of a cluster stands for its public node, anything else is a URL already.
+func NodeURL(name string) string {
+	name = strings.TrimSpace(name)
+	if p, known := Known(name); known {
+		return p.URL
+	}
+	return name
 }
 
 // NewMint is the asset at this mint address, under the only token program whose tokens are taken.

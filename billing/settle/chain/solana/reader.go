@@ -178,14 +178,17 @@ func (c *Client) Check(ctx context.Context, mint chain.Mint) error {
 	return nil
 }
 
-// CheckGenesis looks whether the node is of the cluster whose genesis hash is given.
+// ErrOtherCluster: the node has answered, and is of another cluster than the one that is meant.
+var ErrOtherCluster = errors.New("the Solana node is of another cluster")
+
+// CheckGenesis looks whether the node is of the cluster whose genesis hash is given; ErrOtherCluster where it is not.
 func (c *Client) CheckGenesis(ctx context.Context, genesis string) error {
 	got, err := c.rpc.GetGenesisHash(ctx)
 	if err != nil {
 		return plain("asking which cluster the node is of", err)
 	}
 	if got.String() != genesis {
-		return fmt.Errorf("the Solana node is of the cluster with genesis %s, not %.60q", got, genesis)
+		return fmt.Errorf("%w: its genesis is %s, not %.60q", ErrOtherCluster, got, genesis)
 	}
 	return nil
 }
