@@ -200,15 +200,3 @@ func (c *company) refunded(cents string) error {
 	}
 	return nil
 }
-
-// soon tries until it works, for as long as a busy machine may take.
-func soon(try func() error) error {
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := try()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-}

@@ -211,7 +211,7 @@ func (g *network) ray(spec runtime.PlaneSpec, member *memory.Member) error {
 }
 
 // patience is for a loaded machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // soon tries until it works.
 func soon(try func() error) error {
