@@ -20,6 +20,7 @@ type Report struct {
 	Seq          uint64            `json:"seq"`  // of the last entry
 	Hash         string            `json:"hash"` // of the last entry, which stands for all
 	Key          ed25519.PublicKey `json:"key"`  // that signed the checkpoint; none if its signature does not fit
+	Unsigned     int               `json:"unsigned,omitempty"` // charged minutes of the time before coordinators signed, which none of them did
 	Leases       []LeaseReport     `json:"leases"`
 	Accounts     []ledger.Account  `json:"accounts"` // final balances, sorted
 	Sums         []money.Amount    `json:"sums"`     // of all balances, for each asset: zero

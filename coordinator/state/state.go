@@ -58,6 +58,7 @@ type State struct {
 	BuybackPolicy BuybackPolicy
 	Buybacks      []*Buyback    // oldest first
 	Checkpoints   []*Checkpoint // of the journal, oldest first
+	SealKey       string        `json:",omitempty"` // base64 of the group's key, from the first minutes that it signed on
 
 	Proving ProofPolicy                `json:",omitzero"`
 	Proofs  map[raylink.ProofID]*Proof `json:",omitempty"` // the open ones, and the last few of each device
