@@ -17,9 +17,9 @@ type Report struct {
 	ExportedAt   time.Time         `json:"exported_at"`
 	Cluster      string            `json:"cluster,omitempty"` // of a bill: then only its hold is an account
 	Entries      int               `json:"entries"`
-	Seq          uint64            `json:"seq"`  // of the last entry
-	Hash         string            `json:"hash"` // of the last entry, which stands for all
-	Key          ed25519.PublicKey `json:"key"`  // that signed the checkpoint; none if its signature does not fit
+	Seq          uint64            `json:"seq"`                // of the last entry
+	Hash         string            `json:"hash"`               // of the last entry, which stands for all
+	Key          ed25519.PublicKey `json:"key"`                // that signed the checkpoint; none if its signature does not fit
 	Unsigned     int               `json:"unsigned,omitempty"` // charged minutes of the time before coordinators signed, which none of them did
 	Leases       []LeaseReport     `json:"leases"`
 	Accounts     []ledger.Account  `json:"accounts"` // final balances, sorted

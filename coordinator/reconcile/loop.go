@@ -23,7 +23,7 @@ const share = 4
 const rest = time.Second
 
 // Bounds of one proposal, well below those of the consensus: while an entry is applied nobody reads the state. 40 KB are one command of minutes with
-// their evidence, about 5 ms of work.
+// their evidence, a millisecond or two of work.
 const (
 	entryCommands = 200
 	entryBytes    = 40 << 10

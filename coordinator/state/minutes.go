@@ -21,6 +21,9 @@ type SettleMinutes struct {
 	Minutes   []SettleMinute `json:"minutes"`
 	Key       string         `json:"key,omitempty"`       // the group's, standard base64
 	Signature string         `json:"signature,omitempty"` // by Key over meter.SealBytes of the minutes; absent in old logs
+
+	sealed bool         // the signature was found to hold
+	parts  []meter.Seal // what each minute carries of it
 }
 
 // SettleMinute is one minute of one lease with both sides' evidence. Where a side is missing the minute is waived.

@@ -97,8 +97,24 @@ func (c *SettleMinutes) leaves() [][sha256.Size]byte {
 	return leaves
 }
 
-// seals checks the group's signature and gives each minute its part of it; none for a command without one, which old logs have. Once minutes were signed,
-// all have to be: so that a journal shows one time after which each minute bears the coordinators' signature.
+// seal makes each minute's part of the signature, if that holds: all that can be said of it without the state.
+func (c *SettleMinutes) seal() {
+	key, ok := identity.DecodeKey(c.Key)
+	if c.sealed || !ok || len(c.Minutes) == 0 || len(c.Minutes) > MaxMinutes {
+		return
+	}
+	root, paths := meter.Tree(c.leaves())
+	if !identity.Verify(key, meter.SealBytes(len(c.Minutes), root), c.Signature) {
+		return
+	}
+	c.sealed, c.parts = true, make([]meter.Seal, len(c.Minutes))
+	for i := range c.parts {
+		c.parts[i] = meter.Seal{Place: i, Of: len(c.parts), Path: paths[i], Signature: c.Signature}
+	}
+}
+
+// seals are the minutes' parts of the group's signature; none for a command without one, which old logs have. Once minutes were signed, all have to be: so that
+// a journal shows one time after which each minute bears the coordinators' signature.
 func (c *SettleMinutes) seals(s *State) ([]meter.Seal, error) {
 	if c.Signature == "" && c.Key == "" {
 		if s.SealKey != "" {
@@ -109,18 +125,9 @@ func (c *SettleMinutes) seals(s *State) ([]meter.Seal, error) {
 	if known := s.groupKey(); known != "" && known != c.Key {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "these minutes are signed by another key than what was signed before")
 	}
-	key, ok := identity.DecodeKey(c.Key)
-	if !ok || len(c.Minutes) == 0 {
-		return nil, raylink.Errorf(raylink.CodeInvalid, "the signature of a coordinator has no key, or no minutes")
-	}
-	root, paths := meter.Tree(c.leaves())
-	if !identity.Verify(key, meter.SealBytes(len(c.Minutes), root), c.Signature) {
+	if c.seal(); !c.sealed {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "a coordinator's signature under %d minutes does not hold", len(c.Minutes))
 	}
 	s.SealKey = c.Key
-	seals := make([]meter.Seal, len(c.Minutes))
-	for i := range seals {
-		seals[i] = meter.Seal{Place: i, Of: len(seals), Path: paths[i], Signature: c.Signature}
-	}
-	return seals, nil
+	return c.parts, nil
 }

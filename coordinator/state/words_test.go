@@ -98,7 +98,7 @@ func TestForgedSignatureOfACoordinator(t *testing.T) {
 		w.refused(what, c, raylink.CodeForbidden)
 	}
 	w.refused("signature alone", change(func(c *SettleMinutes) { c.Key = "" }), raylink.CodeForbidden)
-	w.refused("no minutes", &SettleMinutes{Key: good.Key, Signature: good.Signature}, raylink.CodeInvalid)
+	w.refused("no minutes", &SettleMinutes{Key: good.Key, Signature: good.Signature}, raylink.CodeForbidden)
 	w.must(good)
 	if report := judged(t, w); !report.OK() {
 		t.Error(report.Problems)
