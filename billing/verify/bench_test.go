@@ -20,7 +20,7 @@ import (
 )
 
 // sealedAtOnce is how many minutes coordinators settle in one command.
-const sealedAtOnce = 60
+const sealedAtOnce = 20
 
 // minutesOf is a journal of so many charged minutes of one lease from USDC to USDC, with what is paid in.
 func minutesOf(count int) []ledger.Entry {
@@ -47,7 +47,7 @@ func minutesOf(count int) []ledger.Entry {
 	return entries
 }
 
-// BenchmarkVerify is the speed of verification, of charged minutes with two signatures each, and a coordinator's under sixty.
+// BenchmarkVerify is the speed of verification, of charged minutes with two signatures each, and a coordinator's under twenty.
 func BenchmarkVerify(b *testing.B) {
 	const count = 2000
 	file := export(b, header(), minutesOf(count))
@@ -61,7 +61,7 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(count*b.N)/b.Elapsed().Seconds(), "entries/s")
 }
 
-// BenchmarkMillion verifies a journal of a million entries, nearly all of them charged minutes with two signatures each and a coordinator's under sixty, from a file as `raylink verify` does. To
+// BenchmarkMillion verifies a journal of a million entries, nearly all of them charged minutes with two signatures each and a coordinator's under twenty, from a file as `raylink verify` does. To
 // make the file takes about a minute before it begins.
 func BenchmarkMillion(b *testing.B) { benchLong(b, 1_000_000) }
 

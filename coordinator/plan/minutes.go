@@ -14,7 +14,7 @@ import (
 
 // minutesAtOnce is how many minutes stand in one command, under one signature of the leader. One entry must not hold up the state machine, and all that reads
 // it, for more than a few milliseconds: BenchmarkTick shows what a command of so many does.
-const minutesAtOnce = 30
+const minutesAtOnce = 20
 
 // minutes settles what can be settled: each lease's next minutes in order, while the evidence of both sides is there or overdue. The
 // leases of a cluster take turns, so that a purse which runs dry fails all of them at the same minute.

@@ -22,11 +22,11 @@ const share = 4
 // rest is how long the loop waits after a proposal that did not go through.
 const rest = time.Second
 
-// Bounds of one proposal, well below those of the consensus: while an entry is applied nobody reads the state. 40 KB are one command of minutes with
-// their evidence, a millisecond or two of work.
+// Bounds of one proposal, well below those of the consensus: while an entry is applied nobody reads the state. 16 KB are one command of minutes with
+// their evidence, less than a millisecond of work for most.
 const (
 	entryCommands = 200
-	entryBytes    = 40 << 10
+	entryBytes    = 16 << 10
 )
 
 // Group is what the loop needs of the consensus. ProposeHere fails on a node that does not lead (any more).
