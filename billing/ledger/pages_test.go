@@ -7,7 +7,7 @@ import (
 )
 
 // Pages are one long slice to whoever reads them, at the ends of pages as well.
-func TestPages(t *testing.T) {
+func TestPagesAreOneSlice(t *testing.T) {
 	const count = 2*pageSize + 3
 	var p pages
 	var long []uint64
