@@ -46,7 +46,7 @@ fast: ## the tests that need nothing: no Docker, no root
 crash: ## kill coordinators and signer a thousand times while money goes in and out (about half an hour)
 	@$(SETUP)/with.sh crash
 
-bench: ## measure: cluster create to ready beside a raw ray start, and the rooms' benchmarks
+bench: ## measure: an idle agent, cluster create to ready beside a raw ray start, and the rooms' benchmarks
 	@$(SETUP)/with.sh bench
 
 clean: ## remove what make built here; images and caches stay

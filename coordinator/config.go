@@ -108,15 +108,6 @@ func (c *Config) hosts() []string {
 	return hosts
 }
 
-// host is the host of the API's URL.
-func (c *Config) host() string {
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
-}
-
 func (c *Config) authorityDir() string { return filepath.Join(c.Data, "authority") }
 func (c *Config) raftDir() string      { return filepath.Join(c.Data, "raft") }
 

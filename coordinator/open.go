@@ -135,9 +135,9 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 	if registry == nil {
 		registry = prometheus.NewRegistry()
 	}
-	s := &api.Server{ID: n.cfg.ID, Host: n.cfg.host(), Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
+	s := &api.Server{ID: n.cfg.ID, Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages,
-		Judge: &api.Judge{Transcripts: &transcripts{dir: filepath.Join(n.cfg.Data, "transcripts"), kept: keptTranscripts}, Multiplier: kernel.New(1), Band: band}}
+		Judge: &api.Judge{Transcripts: &transcripts{dir: filepath.Join(n.cfg.Data, "transcripts"), kept: keptTranscripts}, Multiplier: kernel.New(1), Band: band, Reads: reads}}
 	line, err := openCards(&n.cfg)
 	if err != nil {
 		return err

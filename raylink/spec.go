@@ -74,6 +74,7 @@ const (
 	LabelArch        = "raylink.io/arch"         // amd64, arm64
 	LabelMachine     = "raylink.io/machine"      // one machine's id
 	LabelAccelerator = "ray.io/accelerator-type" // Raylink's catalogue name of the device
+	LabelProcessor   = "raylink.io/processor"    // Raylink's catalogue name of the processor
 	LabelEmulated    = "raylink.io/emulated"     // "true" on a machine that only emulates its architecture: such are for tests
 )
 

@@ -56,6 +56,7 @@ type Parts struct {
 	NoEgress    bool                       // no lease reaches the Internet, whatever its order says
 	EgressBytes int64                      // that a lease may send and receive there together; 0 is no limit
 	Wipe        Wiper                      // what clears a GPU before a lease gets it; nil only where none is ever handed out
+	GPUUsers    GPUUsers                   // who computes on a GPU before a lease gets it; nil only where none is ever handed out
 	WatchGPUs   GPUWatcher                 // what tells of GPUs that become unfit; nil where none are to be watched
 }
 

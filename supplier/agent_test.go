@@ -114,15 +114,19 @@ type world struct {
 	trust       image.Policy
 	known       []string
 	wipe        Wiper
+	users       GPUUsers
 	watch       GPUWatcher
 	machine     *raylink.Host
+	noEgress    bool
+	log         io.Writer // the agent's; read it when the agent is stopped
 	stop        func()
 }
 
 func bubble(t *testing.T, f func(w *world)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, dir: dir, key: ed25519.NewKeyFromSeed(make([]byte, 32)), host: scripted.NewHost(imageRef), coordinator: newCoordinator()}
+		w := &world{t: t, dir: dir, key: ed25519.NewKeyFromSeed(make([]byte, 32)), host: scripted.NewHost(imageRef), coordinator: newCoordinator(), log: io.Discard,
+			users: func(context.Context, string) ([]int, error) { return nil, nil }}
 		w.start()
 		defer func() { w.stop() }()
 		f(w)
@@ -135,9 +139,9 @@ func (w *world) start() {
 	agent := New(Parts{
 		Machine: machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator,
 		Offer:   raylink.Offer{Arch: "amd64", Resources: raylink.Resources{CPU: 2 * raylink.Unit, Memory: 4 << 30}},
-		Runtime: w.host.For(machine), Planes: w.host.Planes(machine), Trust: w.trust, Known: w.known, Wipe: w.wipe, WatchGPUs: w.watch, Host: w.machine,
+		Runtime: w.host.For(machine), Planes: w.host.Planes(machine), Trust: w.trust, Known: w.known, Wipe: w.wipe, GPUUsers: w.users, WatchGPUs: w.watch, Host: w.machine, NoEgress: w.noEgress,
 		Address: func() (netip.Addr, error) { return netip.MustParseAddr("192.0.2.7"), nil },
-	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	}, slog.New(slog.NewTextHandler(w.log, nil)))
 	done := make(chan error, 1)
 	go func() { done <- agent.Run(ctx) }()
 	w.stop = func() {

@@ -33,7 +33,7 @@ type Config struct {
 	ImageKey   string   `flag:"image-key" help:"file with public keys in PEM, such as cosign.pub: only images that they signed count as signed; by default the network's own keys"`
 	SignedOnly bool     `flag:"require-signed-images" help:"run only images that are signed and ordered by their digest"`
 	Emulate    string   `flag:"emulate-arch" help:"offer this architecture instead of the machine's own; for tests, where the kernel runs foreign binaries through an emulator"`
-	NoEgress   bool     `flag:"no-egress" help:"let no lease reach the Internet"`
+	NoEgress   bool     `flag:"no-egress" help:"let no lease reach the Internet; its tenant is told so"`
 	Egress     Bytes    `flag:"egress-bytes" default:"100Gi" help:"what one lease may send to and receive from the Internet together, such as 20Gi; a tenant may ask for less"`
 	Address    string   `flag:"address" help:"IP address under which other machines reach this one; by default the one it speaks to the coordinators from"`
 }
@@ -180,8 +180,8 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
-		if key == raylink.LabelEmulated {
-			return offer, invalid("--label %s is not the owner's to give", raylink.LabelEmulated)
+		if key == raylink.LabelEmulated || key == raylink.LabelProcessor {
+			return offer, invalid("--label %s is not the owner's to give", key).WithHint("the agent finds out itself; `raylink supplier --dry-run` shows what it would offer")
 		}
 		if !ok || key == "" {
 			return offer, invalid("--label %q is not key=value", label)

@@ -286,3 +286,36 @@ func TestOfferGPUs(t *testing.T) {
 		}
 	}
 }
+
+// TestOfferNamesTheProcessor: clusters and Ray know a machine without a GPU by the catalogue's name of its processor, an Apple's by its accelerator, too; with a GPU the
+// accelerator is that one's. Neither is the owner's to say, and an emulated processor has no name.
+func TestOfferNamesTheProcessor(t *testing.T) {
+	gpu := raylink.Device{ID: "GPU-a", Kind: raylink.DeviceGPU, Vendor: "nvidia", Name: "NVIDIA GeForce RTX 4090", Memory: 24 << 30}
+	for _, c := range []struct {
+		name                   string
+		emulated               bool
+		gpus                   []raylink.Device
+		processor, accelerator string
+	}{
+		{"Apple M2 Pro", false, nil, "M2-Pro", "M2-Pro"},
+		{"Apple M2 Pro", true, nil, "", ""},
+		{"AMD Ryzen 9 7950X 16-Core Processor", false, nil, "Ryzen-9-7000", ""},
+		{"AMD Ryzen 9 7950X 16-Core Processor", false, []raylink.Device{gpu}, "Ryzen-9-7000", "RTX-4090"},
+		{"a processor that nobody makes", false, []raylink.Device{gpu}, "", "RTX-4090"},
+	} {
+		h := &raylink.Host{Arch: "amd64", Memory: 64 << 30, Devices: append([]raylink.Device{{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: c.name, Threads: 8}}, c.gpus...)}
+		offer := raylink.Offer{}
+		if c.emulated {
+			offer.Labels = map[string]string{raylink.LabelEmulated: "true"}
+		}
+		if err := (&Config{}).offerGPUs(&offer, h, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		if offer.Labels[raylink.LabelProcessor] != c.processor || offer.Accelerator != c.accelerator {
+			t.Errorf("%s, emulated %v: it offers %+v", c.name, c.emulated, offer)
+		}
+	}
+	if _, err := (&Config{Labels: []string{raylink.LabelProcessor + "=M4-Ultra"}}).offer(device.Machine{Arch: "amd64", Cores: 1, Memory: 1 << 30}); err == nil {
+		t.Error("an owner says what his processor is")
+	}
+}

@@ -1,7 +1,9 @@
 package supplier
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"raylink/raylink"
@@ -13,7 +15,8 @@ import (
 // Would is what an agent with these settings would do to this machine.
 type Would struct {
 	Offer  raylink.Offer `json:"offer"`
-	Joined bool          `json:"joined"` // it has an identity already
+	Left   []string      `json:"left,omitempty"` // GPUs that it would not offer, and why
+	Joined bool          `json:"joined"`         // it has an identity already
 	Items  []WouldItem   `json:"items"`
 }
 
@@ -26,7 +29,7 @@ type WouldItem struct {
 }
 
 // DryRun says what Run would do. It reads, and changes nothing.
-func DryRun(config Config) (Would, error) {
+func DryRun(ctx context.Context, config Config) (Would, error) {
 	if err := config.checkSettings(); err != nil {
 		return Would{}, err
 	}
@@ -37,6 +40,15 @@ func DryRun(config Config) (Would, error) {
 	var w Would
 	if w.Offer, err = config.offer(has); err != nil {
 		return w, err
+	}
+	host := hostOf(ctx, w.Offer, slog.New(slog.DiscardHandler))
+	if err := config.offerGPUs(&w.Offer, host, slog.New(slog.DiscardHandler)); err != nil {
+		return w, err
+	}
+	for _, d := range host.Devices {
+		if d.Kind == raylink.DeviceGPU && d.Fault != "" {
+			w.Left = append(w.Left, d.Name+" ("+d.ID+"): "+d.Fault)
+		}
 	}
 	root := filepath.Clean(config.Data)
 	w.Joined = client.Joined(filepath.Join(root, "identity"))
@@ -50,15 +62,33 @@ func DryRun(config Config) (Would, error) {
 		{"network", join, "UDP from a port of the system's choice, for the lease's encrypted mesh; TLS to gateways", "with the agent, or the lease"},
 		{"files", root + ": key, certificate, settings, last orders (mode 0700)", root + "/leases/ID: start script, Ray's session and state; " + root + "/minutes/ID.json: signed minutes", "leases with their lease, the rest with `raylink supplier uninstall`"},
 		{"sockets", "none", filepath.Dir(dataplane.SocketPath("")) + ", " + uapiSockets + ": control of the lease's data plane", "with the lease"},
-		{"ports that listen", "none", "one UDP port a lease", "with the lease"},
+		{"ports that listen", "none", "one UDP port a lease; the proxy to the Internet listens in the lease's own namespace alone", "with the lease"},
 		{"containers", "none", fmt.Sprintf("one, raylink-ID, labelled raylink.machine: no network, no capability, limits on processors, memory and pids; with --data-planes container a second one, %sID, on the host's network", planeName("")), "with the lease"},
 		{"images", "none", "the lease's image is pulled where it is missing", "stays: docker image rm"},
 		{"networks, bridges, firewall rules", "none", "none: interfaces are made inside the container's own namespace alone", "-"},
 		{"devices", "none", "/dev/net/tun, by the data plane; GPUs that the lease has, by the container", "with the lease"},
+		config.wouldEgress(),
 		{"kernel settings, users, services", "none", "none", "-"},
 	}
 	if config.Runtime == RuntimeScripted {
-		w.Items[4].Then, w.Items[5].Then, w.Items[7].Then = "none: the runtime is scripted", "none", "none"
+		w.Items[4].Then, w.Items[5].Then, w.Items[7].Then, w.Items[8].Then = "none: the runtime is scripted", "none", "none", "none"
 	}
 	return w, nil
+}
+
+// wouldEgress is what a lease could reach of the Internet, how much of it, and through what.
+func (c *Config) wouldEgress() WouldItem {
+	item := WouldItem{What: "the Internet", Now: "none", End: "with the lease"}
+	where := "a proxy at " + proxyAddress() + " in the lease's own namespace"
+	if c.NoEgress {
+		item.Then = "nothing is reached: " + where + " refuses all and says why (--no-egress)"
+		return item
+	}
+	limit := "as many bytes as it likes"
+	if text, err := c.Egress.MarshalText(); err == nil && c.Egress > 0 {
+		limit = string(text) + " at most, both ways together, over its life (--egress-bytes)"
+	}
+	item.Then = "public addresses through " + where + ", dialled from this machine's; " + limit +
+		", or less where its tenant asked for less; never this machine, its networks, private and metadata addresses, or ports of mail"
+	return item
 }

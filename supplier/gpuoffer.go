@@ -30,9 +30,9 @@ func (c *Config) gpus() (int, error) {
 	return int(n), nil
 }
 
-// offerGPUs adds the GPUs of a host to an offer: those of one model that the catalogue knows, as many as the owner rents out. What is not offered stays
-// in the host's inventory with the reason as its fault, so that it is neither proven nor placed on. Without a price of the owner's, the catalogue's
-// hint for the model is asked.
+// offerGPUs adds to an offer what the catalogue calls the host's devices: the processor's name as a label, and as the accelerator where people ask for it by that (Apple's);
+// and the host's GPUs, those of one model that the catalogue knows, as many as the owner rents out. What is not offered stays in the host's inventory with
+// the reason as its fault, so that it is neither proven nor placed on. Without a price of the owner's, the catalogue's hint for the model is asked.
 func (c *Config) offerGPUs(offer *raylink.Offer, host *raylink.Host, log *slog.Logger) error {
 	most, err := c.gpus()
 	if err != nil {
@@ -49,6 +49,12 @@ func (c *Config) offerGPUs(offer *raylink.Offer, host *raylink.Host, log *slog.L
 				log.Info("a GPU is not offered", "gpu", d.ID, "name", d.Name, "why", l.Why)
 			}
 		}
+	}
+	if name := found.Labels[catalogue.LabelProcessor]; name != "" && offer.Labels[raylink.LabelEmulated] == "" { // an emulated one is nobody's product
+		if offer.Labels == nil {
+			offer.Labels = map[string]string{}
+		}
+		offer.Labels[catalogue.LabelProcessor], offer.Accelerator = name, found.Accelerator
 	}
 	if len(gpus) == 0 {
 		return nil

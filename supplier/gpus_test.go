@@ -21,7 +21,9 @@ func (w *world) drives() (tell func(...nvml.Change)) {
 	w.stop()
 	says := make(chan []nvml.Change)
 	w.machine = &raylink.Host{Devices: []raylink.Device{{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU}, {ID: oneGPU, Kind: raylink.DeviceGPU}, {ID: otherGPU, Kind: raylink.DeviceGPU}}}
-	w.wipe = func(context.Context, string) (cuda.Wiped, error) { return cuda.Wiped{}, nil }
+	w.wipe = func(context.Context, string) (cuda.Wiped, error) {
+		return cuda.Wiped{Zeroed: 1 << 30, Total: 1 << 30}, nil
+	}
 	w.watch = func(ctx context.Context, tell func([]nvml.Change)) error {
 		for {
 			select {
@@ -164,4 +166,3 @@ func TestAContainerThatLosesItsGPUsAgainAndAgain(t *testing.T) {
 		}
 	})
 }
-

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 
 	"raylink/raylink"
 	"raylink/supplier/device"
@@ -20,4 +21,12 @@ func hostOf(ctx context.Context, offer raylink.Offer, log *slog.Logger) *raylink
 		h.Versions[raylink.VersionAgent] = build.Main.Version
 	}
 	return &h
+}
+
+// tiers are those of the machine's that a runtime has: without the engine there is no gVisor, though it may be there.
+func tiers(with string, machine []raylink.Isolation) []raylink.Isolation {
+	if with != RuntimeProcess {
+		return machine
+	}
+	return slices.DeleteFunc(slices.Clone(machine), func(i raylink.Isolation) bool { return i != raylink.IsolationContainer })
 }

@@ -14,10 +14,17 @@ import (
 // listedMax is how many addresses of a cluster are named one by one: those of a /24.
 const listedMax = 256
 
-// egress is what a lease may exchange with the Internet: the smaller of what its order and this machine's owner say; nil is nothing.
+// closedByOwner is what a tenant hears from the proxy where the owner said --no-egress.
+const closedByOwner = "the owner of this machine lets no lease reach the Internet (--no-egress)"
+
+// egress is what a lease may exchange with the Internet: the smaller of what its order and this machine's owner say. Nil is nothing, as the order
+// itself wants it; where the owner forbids what the order allows, there is a proxy that says so.
 func (a *Agent) egress(order wire.LeaseOrder, used int64) *runtime.Egress {
-	if a.parts.NoEgress || !order.Egress.Allow {
+	if !order.Egress.Allow {
 		return nil
+	}
+	if a.parts.NoEgress {
+		return &runtime.Egress{Used: used, Closed: closedByOwner}
 	}
 	e := &runtime.Egress{Bytes: order.Egress.Bytes, Used: used}
 	if own := a.parts.EgressBytes; own > 0 && (e.Bytes == 0 || own < e.Bytes) {
@@ -36,7 +43,7 @@ func (a *Agent) environment(order wire.LeaseOrder) map[string]string {
 		return order.Env
 	}
 	env := map[string]string{}
-	proxy := net.JoinHostPort("127.0.0.1", strconv.Itoa(dataplane.EgressPort))
+	proxy := proxyAddress()
 	for name, value := range map[string]string{
 		"HTTP_PROXY": "http://" + proxy, "HTTPS_PROXY": "http://" + proxy, "ALL_PROXY": "http://" + proxy, "NO_PROXY": noProxy(order.Mesh.Address, hostname(order.Node)),
 	} {
@@ -55,6 +62,9 @@ func (a *Agent) environment(order wire.LeaseOrder) map[string]string {
 	}
 	return env
 }
+
+// proxyAddress is where the proxy listens, in a lease's namespace.
+func proxyAddress() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(dataplane.EgressPort)) }
 
 // noProxy names what is not to go through the proxy. Go, gRPC, curl since 7.86 and Python's requests know prefixes; Python's own urllib and
 // with it aiohttp only compare text, so a small cluster's addresses are named one by one as well, also those of nodes that are yet to come.

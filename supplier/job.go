@@ -94,10 +94,10 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 	case converge.StartPlane:
 		return a.startPlane(ctx, out)
 	case converge.SetMesh:
-		if err := out.plane.SetMesh(ctx, order.Mesh); err != nil {
+		if err := out.plane.SetMesh(ctx, order.Mesh, a.egress(order, out.used)); err != nil {
 			return fmt.Errorf("telling the data plane its mesh: %w", err)
 		}
-		digest := converge.MeshDigest(order.Mesh)
+		digest := converge.PlaneDigest(order)
 		out.mesh = &digest
 		return nil
 	case converge.Preflight:

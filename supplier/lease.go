@@ -170,6 +170,11 @@ func (a *Agent) look(ctx context.Context, l *lease) {
 			a.log.Info("adopted a data plane", "lease", l.id, "port", status.Port, "attached", status.Attached)
 			l.adopting = time.Time{}
 		}
+		if was := l.status.EgressTrouble; status.EgressTrouble != "" && status.EgressTrouble != was {
+			a.log.Warn("a lease's way to the Internet is not as ordered", "lease", l.id, "reason", status.EgressTrouble)
+		} else if was != "" && status.EgressTrouble == "" {
+			a.log.Info("a lease's way to the Internet is as ordered again", "lease", l.id)
+		}
 		l.status, l.key, l.port = status, status.Key, status.Port
 		l.tally.Egress = max(l.tally.Egress, status.Egress)
 	case errors.Is(err, runtime.ErrNoPlane):

@@ -109,7 +109,7 @@ func (p *containerPlanes) Start(ctx context.Context, spec runtime.PlaneSpec) (ru
 		OpenStdin: true, StdinOnce: true, AttachStdin: true,
 		Labels: map[string]string{labelMachine: string(p.machine), labelPlane: string(spec.Lease)},
 	}, &container.HostConfig{
-		NetworkMode: "host", PidMode: "host", CapAdd: []string{"NET_ADMIN", "SYS_ADMIN"},
+		NetworkMode: "host", PidMode: "host", UsernsMode: "host", CapAdd: []string{"NET_ADMIN", "SYS_ADMIN"},
 		Binds:     []string{p.files.root + ":" + p.files.root, filepath.Join(p.files.root, "wireguard") + ":" + uapiSockets},
 		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "4m", "max-file": "2"}},
 		Resources: container.Resources{Devices: []container.DeviceMapping{

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,10 +49,15 @@ func (p *processPlanes) config(spec runtime.PlaneSpec) dataplane.Config {
 	config := dataplane.Config{
 		Lease: string(spec.Lease), Dir: spec.Dir, Socket: p.socket(spec.Lease), Pid: spec.Pid, Address: spec.Address, MTU: spec.MTU, Port: spec.Port,
 	}
-	if e := spec.Egress; e != nil {
-		config.Egress = &dataplane.Egress{Bytes: e.Bytes, Used: e.Used, Host: e.Host}
-	}
+	config.Egress = bounds(spec.Egress)
 	return config
+}
+
+func bounds(e *runtime.Egress) *dataplane.Egress {
+	if e == nil {
+		return nil
+	}
+	return &dataplane.Egress{Bytes: e.Bytes, Used: e.Used, Host: e.Host, Closed: e.Closed}
 }
 
 // Start runs `raylink dataplane` in a session of its own.
@@ -175,7 +181,11 @@ func gone(err error) error {
 type plane struct {
 	client *dataplane.Client
 	key    overlay.PrivateKey
+	keeps  atomic.Bool // what it was started with of the Internet: it is of a version that cannot change it
 }
+
+// keptEgress is what is said of such a plane.
+const keptEgress = "its data plane is of an earlier version, and keeps the bounds that it was started with until it is replaced"
 
 func (p *plane) Status(ctx context.Context) (runtime.PlaneStatus, error) {
 	status, err := p.client.Status(ctx)
@@ -185,15 +195,25 @@ func (p *plane) Status(ctx context.Context) (runtime.PlaneStatus, error) {
 	if status.PublicKey != p.key.Public() {
 		return runtime.PlaneStatus{}, fmt.Errorf("%w: another one took its place", runtime.ErrNoPlane)
 	}
-	now := runtime.PlaneStatus{Key: p.key, Port: status.Port, Attached: status.ContainerPid}
+	if p.keeps.Load() && status.EgressTrouble == "" {
+		status.EgressTrouble = keptEgress
+	}
+	now := runtime.PlaneStatus{Key: p.key, Port: status.Port, Attached: status.ContainerPid, EgressTrouble: status.EgressTrouble}
 	if status.Egress != nil {
 		now.Egress = status.Egress.Bytes
 	}
 	return now, nil
 }
 
-func (p *plane) SetMesh(ctx context.Context, mesh overlay.Mesh) error {
-	_, err := p.client.SetMesh(ctx, mesh)
+func (p *plane) SetMesh(ctx context.Context, mesh overlay.Mesh, egress *runtime.Egress) error {
+	if _, err := p.client.SetMesh(ctx, mesh); err != nil {
+		return gone(err)
+	}
+	_, err := p.client.SetEgress(ctx, bounds(egress))
+	if errors.Is(err, dataplane.ErrUnknown) {
+		p.keeps.Store(egress != nil)
+		return nil
+	}
 	return gone(err)
 }
 

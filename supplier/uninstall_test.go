@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/wire"
 )
 
@@ -182,6 +183,37 @@ func TestTheAgentEndsWhenItIsUninstalled(t *testing.T) {
 	})
 }
 
+// TestDryRunTellsOfTheInternet: what would be allowed, how much, and where the proxy would listen.
+func TestDryRunTellsOfTheInternet(t *testing.T) {
+	for _, c := range []struct {
+		set  func(*Config)
+		want []string
+		not  string
+	}{
+		{func(c *Config) { c.Egress = 100 << 30 }, []string{"public addresses", "127.0.0.1:6398", "100Gi at most, both ways", "private and metadata"}, "refuses all"},
+		{func(c *Config) {}, []string{"127.0.0.1:6398", "as many bytes as it likes"}, "at most"},
+		{func(c *Config) { c.Egress, c.NoEgress = 100<<30, true }, []string{"nothing is reached", "127.0.0.1:6398", "refuses all and says why", "--no-egress"}, "100Gi"},
+		{func(c *Config) { c.Runtime = RuntimeScripted }, []string{"none"}, "proxy"},
+	} {
+		config := scriptedConfig(filepath.Join(t.TempDir(), "supplier"))
+		config.Runtime = RuntimeDocker
+		c.set(&config)
+		w, err := DryRun(t.Context(), config)
+		i := slices.IndexFunc(w.Items, func(item WouldItem) bool { return item.What == "the Internet" })
+		if err != nil || i < 0 {
+			t.Fatalf("%+v, %v", w, err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(w.Items[i].Then, want) {
+				t.Errorf("%q is not in %q", want, w.Items[i].Then)
+			}
+		}
+		if strings.Contains(w.Items[i].Then, c.not) {
+			t.Errorf("%q is in %q", c.not, w.Items[i].Then)
+		}
+	}
+}
+
 // TestDryRunChangesNothing: not a file, not a time.
 func TestDryRunChangesNothing(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "tcp://127.0.0.1:1") // whoever asks the engine fails
@@ -189,11 +221,17 @@ func TestDryRunChangesNothing(t *testing.T) {
 	before := tree(t, parent)
 	config := scriptedConfig(filepath.Join(parent, "supplier"))
 	config.Runtime, config.Join = RuntimeDocker, "https://127.0.0.1:1"
-	w, err := DryRun(config)
+	w, err := DryRun(t.Context(), config)
 	if err != nil || len(w.Items) < 8 || w.Joined || w.Offer.Resources.CPU == 0 {
 		t.Errorf("%+v, %v", w, err)
 	}
 	if after := tree(t, parent); !slices.Equal(before, after) {
 		t.Errorf("before %q, after %q", before, after)
+	}
+	// What it says is what the agent will offer, by the same function.
+	host := hostOf(t.Context(), w.Offer, slog.New(slog.DiscardHandler))
+	known, _ := catalogue.Match(host.Devices[0])
+	if got := w.Offer.Labels[raylink.LabelProcessor]; got != known.Name {
+		t.Errorf("it would offer the processor %q, which is %q", got, known.Name)
 	}
 }

@@ -53,18 +53,19 @@ type View struct {
 
 // ViewLease is one lease as the agent sees it.
 type ViewLease struct {
-	Lease     raylink.LeaseID   `json:"lease"`
-	Cluster   raylink.ClusterID `json:"cluster"`
-	Node      string            `json:"node"`
-	Want      string            `json:"want"`
-	Stage     raylink.Stage     `json:"stage"`
-	ReadyAt   *time.Time        `json:"ready_at,omitempty"`
-	Restarts  int               `json:"restarts,omitempty"`
-	Unsettled int               `json:"unsettled,omitempty"`    // minutes that are signed and not settled
-	Egress    int64             `json:"egress_bytes,omitempty"` // exchanged with the Internet, in whole MiB
-	Progress  *wire.Progress    `json:"progress,omitempty"`     // of its image
-	Failure   *raylink.Failure  `json:"failure,omitempty"`
-	Trouble   string            `json:"trouble,omitempty"` // the step that goes wrong, and how often it did
+	Lease         raylink.LeaseID   `json:"lease"`
+	Cluster       raylink.ClusterID `json:"cluster"`
+	Node          string            `json:"node"`
+	Want          string            `json:"want"`
+	Stage         raylink.Stage     `json:"stage"`
+	ReadyAt       *time.Time        `json:"ready_at,omitempty"`
+	Restarts      int               `json:"restarts,omitempty"`
+	Unsettled     int               `json:"unsettled,omitempty"`      // minutes that are signed and not settled
+	Egress        int64             `json:"egress_bytes,omitempty"`   // exchanged with the Internet, in whole MiB
+	EgressTrouble string            `json:"egress_trouble,omitempty"` // why its way to the Internet is not what was ordered
+	Progress      *wire.Progress    `json:"progress,omitempty"`       // of its image
+	Failure       *raylink.Failure  `json:"failure,omitempty"`
+	Trouble       string            `json:"trouble,omitempty"` // the step that goes wrong, and how often it did
 }
 
 // contact is what became of the reports; it is guarded by Agent.mu.
@@ -215,7 +216,8 @@ func (a *Agent) show(now time.Time, report wire.AgentReport, owner Owner, will W
 func (a *Agent) showLease(l *lease, now time.Time, report wire.AgentReport) ViewLease {
 	v := ViewLease{Lease: l.id, Cluster: l.order.Cluster, Node: l.order.Node, Want: string(l.order.Want), ReadyAt: l.order.ReadyAt,
 		Restarts: l.instance.Restarts, Unsettled: len(l.tally.Records),
-		Egress: l.tally.Egress >> 20 << 20} // whole, so that not every look writes a view
+		Egress:        l.tally.Egress >> 20 << 20, // whole, so that not every look writes a view
+		EgressTrouble: clip(l.status.EgressTrouble)}
 	v.Stage = converge.Stage(l.order, l.have(now, a.images.Present(l.order.Image)))
 	for _, r := range report.Leases {
 		if r.Lease == l.id {

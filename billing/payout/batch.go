@@ -124,14 +124,25 @@ func (t *Batch) Landed() *Attempt {
 
 // Ready says whether NextBatch would make a batch.
 func (b *Book) Ready(now time.Time, asset money.Asset, free int64) bool {
-	return len(b.choose(now, asset, free)) > 0
+	return len(b.choose(now, asset, b.room(now, asset, free))) > 0
 }
 
 // NextBatch makes a batch of the payouts of the asset that can go out now, oldest first. Free is what the treasury holds on chain less all
-// that is not its own (tenants, holds, suspense, lots other than capital), in minor units: customers' deposits are never used to pay. It
-// is nil where nothing can go out.
+// that is to stay there (tenants, holds, suspense, lots other than capital), in minor units: customers' deposits are never used to pay, and no
+// settlement is paid with what is kept Aside. It is nil where nothing can go out.
 func (b *Book) NextBatch(now time.Time, asset money.Asset, free int64) *Batch {
-	chosen := b.choose(now, asset, free)
+	return b.batch(now, asset, b.choose(now, asset, b.room(now, asset, free)))
+}
+
+// NextBatchUnguarded is NextBatch as it was before money was kept aside: an old settlement may be paid with what a withdrawal waits for. It is there
+// for logs that were written by that rule: their attempts pay the batches that it made.
+func (b *Book) NextBatchUnguarded(now time.Time, asset money.Asset, free int64) *Batch {
+	left := b.room(now, asset, free)
+	left.settle = left.free
+	return b.batch(now, asset, b.choose(now, asset, left))
+}
+
+func (b *Book) batch(now time.Time, asset money.Asset, chosen []*Payout) *Batch {
 	if len(chosen) == 0 {
 		return nil
 	}
@@ -153,16 +164,44 @@ func (b *Book) NextBatch(now time.Time, asset money.Asset, free int64) *Batch {
 	return batch
 }
 
-// room is what the caps of the hour and the treasury leave for new batches, in minor units.
-type room struct{ hour, free int64 }
+// Aside is what no settlement may be paid with of all that is reserved, in minor units: what is on its way in open batches, and what withdrawals,
+// refunds and burns wait for, those that are blocked or await approval too. It was taken from those who are to get it.
+func (b *Book) Aside(asset money.Asset) int64 { return b.flying(asset) + b.promised(asset) }
 
-func (b *Book) room(now time.Time, asset money.Asset, free int64) room {
-	r := room{hour: b.Policy.PerHour[asset], free: free}
+// flying is what the open batches pay.
+func (b *Book) flying(asset money.Asset) int64 {
+	sum := int64(0)
 	for _, id := range b.Open {
 		if b.Batches[id].Asset == asset {
-			r.free -= b.Batches[id].Total()
+			sum += b.Batches[id].Total()
 		}
 	}
+	return sum
+}
+
+// promised is what is reserved for others than suppliers, and in no open batch.
+func (b *Book) promised(asset money.Asset) int64 {
+	sum := int64(0)
+	for _, list := range [][]string{b.Queue[asset], b.Blocked} {
+		for _, id := range list {
+			if p := b.Payouts[id]; p.Asset == asset && p.Kind != Settlement {
+				sum += p.Amount
+			}
+		}
+	}
+	return sum
+}
+
+// room is what the caps of the hour and the treasury leave for new batches, in minor units.
+type room struct {
+	hour   int64
+	free   int64 // for all payouts together
+	settle int64 // for settlements
+}
+
+func (b *Book) room(now time.Time, asset money.Asset, free int64) room {
+	r := room{hour: b.Policy.PerHour[asset], free: free - b.flying(asset)}
+	r.settle = r.free - b.promised(asset)
 	for _, spend := range b.lastHour(now, asset) {
 		r.hour -= spend.Amount
 	}
@@ -174,11 +213,10 @@ func (b *Book) lastHour(now time.Time, asset money.Asset) []Spend {
 }
 
 // choose picks the payouts of the next batch: the first that can go out, alone if it must, else with those after it.
-func (b *Book) choose(now time.Time, asset money.Asset, free int64) []*Payout {
+func (b *Book) choose(now time.Time, asset money.Asset, left room) []*Payout {
 	if _, halted := b.Halted(asset); halted || len(b.Queue[asset]) == 0 {
 		return nil
 	}
-	left := b.room(now, asset, free)
 	var chosen []*Payout
 	for _, id := range b.Queue[asset] {
 		p := b.Payouts[id]
@@ -187,6 +225,9 @@ func (b *Book) choose(now time.Time, asset money.Asset, free int64) []*Payout {
 		}
 		chosen = append(chosen, p)
 		left.free -= p.Amount
+		if p.Kind == Settlement {
+			left.settle -= p.Amount
+		}
 		if !p.Counted {
 			left.hour -= p.Amount
 		}
@@ -206,7 +247,7 @@ func (b *Book) obstacle(now time.Time, p *Payout, left room) Code {
 		return NoTokenAccount
 	case p.Amount > left.hour && p.ApprovedBy == "" && !p.Counted:
 		return CapHour
-	case p.Amount > left.free:
+	case p.Amount > left.free, p.Kind == Settlement && p.Amount > left.settle:
 		return TreasuryShort
 	}
 	return ""

@@ -58,6 +58,20 @@ func TestBill(t *testing.T) {
 	}
 }
 
+// A minute that was charged at nothing, since its rate is tiny, is one of the bill's like any other.
+func TestBillOfATinyRate(t *testing.T) {
+	entries := []ledger.Entry{moved("grant", "g-1", ledger.Grants, ledger.Tenant("ann"), "1 USD"), moved("hold", "c-1", ledger.Tenant("ann"), ledger.Hold("c-1"), "1 USD")}
+	for ordinal := range int64(3) {
+		n := note("l-1", ordinal, 60, 60)
+		n.Rate = 30 // micro-USD an hour: one in two minutes
+		entries = append(entries, minuteEntry(n, ordinal%2, ordinal%2))
+	}
+	report, err := Verify(bytes.NewReader(billOf(t, "c-1", entries, 0)))
+	if err != nil || !report.OK() || report.Leases[0].Charged != 3 {
+		t.Errorf("%v %v", err, report)
+	}
+}
+
 // Nothing of a bill can be changed, moved, left out or put in.
 func TestBillTampered(t *testing.T) {
 	good := billOf(t, "c-1", story(), 0)

@@ -26,13 +26,36 @@ const (
 // Header is the first line of an export. Keys and signatures are Ed25519, in standard base64.
 type Header struct {
 	Format     string                       `json:"format"`
-	Cluster    string                       `json:"cluster,omitempty"` // that a bill is of
+	Cluster    string                       `json:"cluster,omitempty"`  // that a bill is of
+	Payer      string                       `json:"payer,omitempty"`    // of a bill with the deposits of the account that pays it
+	Supplier   string                       `json:"supplier,omitempty"` // the account that earnings are of
 	ExportedAt time.Time                    `json:"exported_at"`
 	GroupKey   ed25519.PublicKey            `json:"group_key,omitempty"` // of the exporting group
 	Machines   map[string]ed25519.PublicKey `json:"machines"`            // key of each machine by its id
 	Gateways   map[string]ed25519.PublicKey `json:"gateways"`            // key of each gateway by its id
 	Chain      string                       `json:"chain,omitempty"`     // that the tokens are on: mainnet, devnet, local
 	Treasury   []TokenAccount               `json:"treasury,omitempty"`  // where the exporting group holds tokens
+	Head       *Head                        `json:"head,omitempty"`      // of a part: how the journal stood that it was taken from
+	Anchor     *ledger.Anchor               `json:"anchor,omitempty"`    // of a part: the last checkpoint by then that the chain carries
+}
+
+// Head is the last entry of a journal.
+type Head struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"` // which stands for all before it
+}
+
+// formed says whether the format is one that is known, and names what it has to.
+func (h Header) formed() bool {
+	switch h.Format {
+	case Format:
+		return h.Cluster == "" && h.Supplier == "" && h.Payer == "" && h.Head == nil && h.Anchor == nil
+	case BillFormat:
+		return h.Cluster != "" && h.Supplier == ""
+	case EarningsFormat:
+		return h.Cluster == "" && h.Supplier != "" && h.Payer == ""
+	}
+	return false
 }
 
 // TokenAccount is where the group holds the tokens of one mint, for whoever compares the journal with the chain. Addresses are in base58.

@@ -268,6 +268,9 @@ func (v *verifier) waived(entry ledger.Entry, note meter.MinuteNote, known *leas
 // overBudget says whether the minute really would have cost the cluster more than it may.
 func (v *verifier) overBudget(note meter.MinuteNote, known lease) bool {
 	m, err := minuteOf(note, &known.meter)
+	if !v.scope.whole(ledger.Hold(note.Cluster)) {
+		return err == nil && note.Budget > 0 // a supplier does not see what the cluster's other leases have cost
+	}
 	return err == nil && note.Budget > 0 && v.spent[note.Cluster]+m.Use+m.Fee > note.Budget
 }
 
@@ -282,6 +285,9 @@ func (v *verifier) unfunded(note meter.MinuteNote, known lease) bool {
 		cost, err = exchange.Cost(m)
 	} else {
 		cost.Minor, err = money.AddMinor(m.Use, m.Fee)
+	}
+	if !v.scope.whole(ledger.Hold(note.Cluster)) {
+		return err == nil // nor what was in its hold
 	}
 	return err == nil && v.balances[slot{ledger.Hold(note.Cluster), cost.Asset}] < cost.Minor
 }

@@ -127,9 +127,31 @@ func (v *verifier) payout(entry ledger.Entry) {
 	if from != flight {
 		v.problem(entry.Seq, "payout %s takes from %s", entry.Ref, from)
 	}
+	if entry.Kind == "payout.paid" {
+		v.paid(entry.Seq, entry.Postings[1].Amount)
+	}
 	if source := v.flights[flight]; entry.Kind == "payout.release" && to != source {
 		v.problem(entry.Seq, "payout %s was reserved from %s and is released to %s", entry.Ref, source, to)
 	}
+}
+
+// paid adds up what a supplier was paid.
+func (v *verifier) paid(seq uint64, amount money.Amount) {
+	if v.scope.supplier == "" {
+		return
+	}
+	sums := v.report.PaidOut
+	i := slices.IndexFunc(sums, func(sum money.Amount) bool { return sum.Asset == amount.Asset })
+	if i < 0 {
+		v.report.PaidOut = append(sums, amount)
+		return
+	}
+	sum, err := sums[i].Add(amount)
+	if err != nil {
+		v.problem(seq, "sum of what was paid: %v", err)
+		return
+	}
+	sums[i] = sum
 }
 
 // price: prices only have numbers that rise, and each number has one price.

@@ -15,7 +15,10 @@ const MaxProblems = 100
 // Report is what Verify found.
 type Report struct {
 	ExportedAt   time.Time         `json:"exported_at"`
-	Cluster      string            `json:"cluster,omitempty"` // of a bill: then only its hold is an account
+	Cluster      string            `json:"cluster,omitempty"`  // of a bill: then only its hold is an account
+	Supplier     string            `json:"supplier,omitempty"` // of earnings: then only what he has earned, and payouts of it, are accounts
+	PaidOut      []money.Amount    `json:"paid_out,omitempty"` // of earnings: what payouts were posted as paid, for each asset
+	Head         *Head             `json:"head,omitempty"`     // of a part: the last entry of the journal that it was taken from
 	Entries      int               `json:"entries"`
 	Seq          uint64            `json:"seq"`                // of the last entry
 	Hash         string            `json:"hash"`               // of the last entry, which stands for all

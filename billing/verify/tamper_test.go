@@ -28,15 +28,24 @@ func tamper(t *testing.T, good []byte, wanted, most int) {
 	if caught(good) {
 		t.Fatal("the good export is not good")
 	}
-	lines := bytes.Split(bytes.TrimSuffix(good, []byte("\n")), []byte("\n"))
 	tried := 0
-	try := func(i int, line []byte, what string) {
-		tried++
-		changed := slices.Clone(lines)
-		changed[i] = line
-		if !caught(bytes.Join(changed, []byte("\n"))) {
-			t.Errorf("line %d, %s: not caught\n%s", i+1, what, line)
+	changes(t, good, most, func(words string, file []byte) {
+		if tried++; !caught(file) {
+			t.Errorf("%s: not caught", words)
 		}
+	})
+	if tried < wanted {
+		t.Errorf("only %d changes tried", tried)
+	}
+}
+
+// changes gives each changed file, with words about it.
+func changes(t *testing.T, good []byte, most int, changed func(words string, file []byte)) {
+	lines := bytes.Split(bytes.TrimSuffix(good, []byte("\n")), []byte("\n"))
+	try := func(i int, line []byte, what string) {
+		file := slices.Clone(lines)
+		file[i] = line
+		changed(fmt.Sprintf("line %d, %s: %s", i+1, what, line), bytes.Join(file, []byte("\n")))
 	}
 	some := []string{`"l-usdc-USDC/0"`, `"l-io-USDC/1"`, `"l-grant-IO/1"`, `"l-card-USDC/0"`}
 	for i, line := range lines {
@@ -60,9 +69,6 @@ func tamper(t *testing.T, good []byte, wanted, most int) {
 		try(i, append(bytes.Clone(line), ' '), "space behind")
 		try(i, append(bytes.Clone(line), "\n{}"...), "line behind")
 		try(i, append(append(bytes.Clone(line), '\n'), line...), "line doubled")
-	}
-	if tried < wanted {
-		t.Errorf("only %d changes tried", tried)
 	}
 }
 

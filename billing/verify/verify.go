@@ -1,4 +1,4 @@
-// Package verify writes and judges exported journals, and bills of single clusters. Verify needs nothing but the file: it trusts
+// Package verify writes and judges exported journals, bills of single clusters, and earnings of single suppliers. Verify needs nothing but the file: it trusts
 // the exporting group with the list of keys, and with nothing else.
 package verify
 
@@ -18,8 +18,8 @@ import (
 	"raylink/billing/money"
 )
 
-// ErrFormat says that the input is neither a journal of Format nor a bill of BillFormat, or a line of it is over the limit.
-var ErrFormat = errors.New("not an exported journal (" + Format + ") or bill (" + BillFormat + ")")
+// ErrFormat says that the input is neither a journal of Format, nor a bill of BillFormat, nor earnings of EarningsFormat, or a line of it is over the limit.
+var ErrFormat = errors.New("not an exported journal (" + Format + "), bill (" + BillFormat + ") or earnings (" + EarningsFormat + ")")
 
 // Verify reads an export to its end and reports all that is wrong with it. The error is for what
 // prevents reading: the reader's own, or an ErrFormat. A report without problems is worth as much
@@ -49,10 +49,12 @@ func VerifyWith(r io.Reader, many Many) (Report, error) {
 	if err := readStrict(header, &v.header); err != nil {
 		return Report{}, fmt.Errorf("%w: header: %w", ErrFormat, err)
 	}
-	if form := v.header.Format; form != Format && form != BillFormat || (form == BillFormat) != (v.header.Cluster != "") {
-		return Report{}, fmt.Errorf("%w: format %.60q, cluster %.60q", ErrFormat, form, v.header.Cluster)
+	if !v.header.formed() {
+		return Report{}, fmt.Errorf("%w: format %.60q, cluster %.60q, supplier %.60q", ErrFormat, v.header.Format, v.header.Cluster, v.header.Supplier)
 	}
-	v.report.ExportedAt, v.report.Cluster, v.bill = v.header.ExportedAt, v.header.Cluster, v.header.Cluster
+	v.scope = scopeOf(v.header)
+	v.report.ExportedAt, v.report.Cluster, v.report.Supplier, v.report.Head = v.header.ExportedAt, v.header.Cluster, v.header.Supplier, v.header.Head
+	v.heads()
 
 	// Only the end of the file tells which line is the checkpoint, so one line is kept back.
 	var kept []byte
@@ -70,7 +72,7 @@ func VerifyWith(r io.Reader, many Many) (Report, error) {
 		return Report{}, ended(lines, v.line+1)
 	}
 	v.signatures()
-	if v.bill != "" {
+	if v.scope.part() {
 		v.receipt(header, kept)
 	} else {
 		v.checkpoint(header, kept)
@@ -101,8 +103,8 @@ type slot struct {
 type verifier struct {
 	header   Header
 	report   Report
-	bill     string    // the cluster, if it is a bill and not the whole journal
-	digest   hash.Hash // of a bill's entries
+	scope    *scope
+	digest   hash.Hash // of the entries, where they are a part of the journal
 	line     int       // in the file, from 1
 	seq      uint64
 	hash     string
@@ -145,6 +147,7 @@ func (v *verifier) entry(line []byte) {
 		return
 	}
 	v.place(entry)
+	v.stood(entry)
 	if ledger.HashOf(entry) != entry.Hash {
 		v.problem(entry.Seq, "content does not have the hash that it carries")
 	}
@@ -176,7 +179,7 @@ func (v *verifier) post(entry ledger.Entry) {
 	}
 	for _, posting := range entry.Postings {
 		balance := money.Amount{Minor: v.balances[slot{posting.Account, posting.Amount.Asset}], Asset: posting.Amount.Asset}
-		if posting.Amount.Sign() < 0 && balance.Sign() < 0 && !ledger.MayBeNegative(posting.Account) && v.whole(posting.Account) {
+		if posting.Amount.Sign() < 0 && balance.Sign() < 0 && !ledger.MayBeNegative(posting.Account) && v.scope.whole(posting.Account) {
 			v.problem(entry.Seq, "account %s falls to %v", posting.Account, balance)
 		}
 	}
@@ -221,13 +224,14 @@ func (v *verifier) finish() Report {
 	for asset, sum := range sums {
 		v.report.Sums = append(v.report.Sums, money.Amount{Minor: sum, Asset: asset})
 	}
+	slices.SortFunc(v.report.PaidOut, func(a, b money.Amount) int { return strings.Compare(string(a.Asset), string(b.Asset)) })
 	slices.SortFunc(v.report.Sums, func(a, b money.Amount) int { return strings.Compare(string(a.Asset), string(b.Asset)) })
 	for _, sum := range v.report.Sums {
 		if sum.Sign() != 0 {
 			v.problem(v.seq, "all accounts together hold %v, not zero", sum)
 		}
 	}
-	v.report.Accounts = slices.DeleteFunc(v.report.Accounts, func(a ledger.Account) bool { return !v.whole(a.Name) })
+	v.report.Accounts = slices.DeleteFunc(v.report.Accounts, func(a ledger.Account) bool { return !v.scope.whole(a.Name) })
 	for _, lease := range v.leases {
 		v.report.add(lease)
 	}

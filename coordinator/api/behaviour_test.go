@@ -331,6 +331,46 @@ func TestLongPoll(t *testing.T) {
 	}
 }
 
+// Every login, join and poll names all coordinators and all gateways, so that no single address matters; and one more gateway ends a poll.
+func TestEveryAnswerNamesAllAddresses(t *testing.T) {
+	r := newRig(t)
+	join := func(caller string) wire.JoinAnswer { // what joining answers, renewing does: of the same making
+		var a wire.JoinAnswer
+		r.call(caller, "POST", "/v1/renew", wire.RenewRequest{CSR: csr(t, map[string]string{"machine": "mone", "gateway": "gate"}[caller])}).into(t, &a)
+		return a
+	}
+	want := func(when string, coordinators, gateways []string) {
+		t.Helper()
+		var me wire.WhoAmI
+		r.call("ada", "GET", "/v1/whoami", nil).into(t, &me)
+		var agent wire.Assignment
+		r.call("machine", "GET", "/v1/agent/assignment?wait=30s", nil).into(t, &agent)
+		var gateway wire.GatewayAssignment
+		r.call("gateway", "GET", "/v1/gateway/assignment?wait=30s", nil).into(t, &gateway)
+		a, b := join("machine"), join("gateway")
+		for where, got := range map[string][2][]string{"login": {me.Coordinators, me.Gateways}, "an agent's poll": {agent.Coordinators, agent.Gateways}, "a gateway's poll": {gateway.Coordinators, gateway.Gateways},
+			"an agent's join": {a.Coordinators, a.Gateways}, "a gateway's join": {b.Coordinators, b.Gateways}} {
+			if !slices.Equal(got[0], coordinators) || !slices.Equal(got[1], gateways) {
+				t.Errorf("%s: %s names coordinators %q and gateways %q", when, where, got[0], got[1])
+			}
+		}
+	}
+	want("at first", []string{r.url}, []string{"https://127.0.0.1:8443"})
+	var agent wire.Assignment
+	r.call("machine", "GET", "/v1/agent/assignment?wait=30s", nil).into(t, &agent)
+	r.apply(time.Now(), &state.SetGatewayURL{ID: gatewayID("gate"), URL: "https://clusters.example.org"})
+	var next wire.Assignment
+	r.call("machine", "GET", "/v1/agent/assignment?wait=30s&revision="+agent.Revision, nil).into(t, &next)
+	if next.Revision == agent.Revision {
+		t.Error("a gateway's new address is no news")
+	}
+	hash := identity.HashToken("join next")
+	r.apply(time.Now(), &state.IssueJoinToken{ID: id[raylink.TokenID]("tok", "next"), Kind: state.JoinKindGateway, Hash: hash, TTL: time.Hour},
+		&state.JoinGateway{TokenHash: hash, ID: gatewayID("next"), PublicKey: identity.EncodeKey(publicOf("next")), Name: "next", URL: "https://b.example.org"},
+		&state.JoinMember{ID: "b", Raft: "b:1", API: "https://127.0.0.0:1"})
+	want("when the group has grown", []string{"https://127.0.0.0:1", r.url}, []string{"https://b.example.org", "https://clusters.example.org"})
+}
+
 // The exported journal is verified by nothing but itself, and says what the bill says.
 func TestJournalVerifies(t *testing.T) {
 	r := newRig(t)
@@ -372,8 +412,44 @@ func TestBillVerifies(t *testing.T) {
 	if err != nil || whole.Leases[0] != report.Leases[0] || report.Entries >= whole.Entries {
 		t.Errorf("%v: the journal says %+v in %d entries, the bill %+v in %d", err, whole.Leases, whole.Entries, report.Leases, report.Entries)
 	}
+	if head := report.Head; head == nil || head.Seq != whole.Seq || head.Hash != whole.Hash {
+		t.Errorf("the bill was taken from %+v, the journal ends with entry %d, %s", head, whole.Seq, whole.Hash)
+	}
+	for query, want := range map[string]bool{"": false, "?deposits=true": true} {
+		more := r.call("ada", "GET", "/v1/clusters/ready/bill/export"+query, nil)
+		if report, err := verify.Verify(bytes.NewReader(more.body)); err != nil || !report.OK() || bytes.Contains(more.body, []byte(`"payer":`)) != want {
+			t.Errorf("%q: %v %v", query, err, report.Problems)
+		}
+	}
 	if bytes.Contains(file.body, []byte("treasury:")) || bytes.Contains(file.body, []byte(`"deposit"`)) {
 		t.Errorf("the bill speaks of others: %s", file.body)
+	}
+}
+
+// A supplier can verify what his machines have earned, minute by minute, and gets nobody else's; one who has earned nothing gets a file that says so.
+func TestEarningsVerify(t *testing.T) {
+	r := newRig(t)
+	of := func(who string) (verify.Report, []byte) {
+		file := r.call(who, "GET", "/v1/earnings/export", nil)
+		report, err := verify.Verify(bytes.NewReader(file.body))
+		if err != nil || !report.OK() {
+			t.Fatalf("%s: %v %+v", who, err, report)
+		}
+		return report, file.body
+	}
+	his, file := of("sam")
+	whole, err := verify.Verify(bytes.NewReader(r.call("admin", "GET", "/v1/journal", nil).body))
+	if err != nil || his.Supplier == "" || len(his.Leases) != 1 || whole.Leases[0] != his.Leases[0] || his.Entries >= whole.Entries {
+		t.Errorf("%v: the journal says %+v, his file %+v", err, whole.Leases, his.Leases)
+	}
+	if len(his.Accounts) == 0 || !strings.HasSuffix(his.Accounts[0].Name, his.Supplier) || his.Accounts[0].Balance.Sign() <= 0 {
+		t.Errorf("he has earned %v", his.Accounts)
+	}
+	if bytes.Contains(file, []byte(string(machineID("mtwo")))) || bytes.Contains(file, []byte("tenant:")) {
+		t.Errorf("his file speaks of others: %s", file)
+	}
+	if none, _ := of("bob"); none.Entries != 0 || none.Supplier == his.Supplier {
+		t.Errorf("%+v", none)
 	}
 }
 

@@ -1,12 +1,10 @@
 package api
 
 import (
-	"bufio"
 	"crypto/ed25519"
 	"encoding/json"
-	"net/http"
+	"io"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -121,34 +119,13 @@ func (s *Server) getJournal(c *gin.Context) (any, error) {
 	if who.role != raylink.RoleAdmin {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "the whole journal holds everybody's bills: only an admin exports it").WithHint("`raylink bill CLUSTER --file FILE` writes your own, for `raylink verify FILE`")
 	}
-	key, err := s.Authority.SigningKey()
-	if err != nil {
-		return nil, err
-	}
-	public := key.Public().(ed25519.PublicKey)
-	header := verify.Header{ExportedAt: time.Now().UTC(), GroupKey: public, Machines: map[string]ed25519.PublicKey{}, Gateways: map[string]ed25519.PublicKey{}}
-	var journal pages
-	s.Group.Read(func(st *state.State) {
+	return s.export(c, func(st *state.State, h *verify.Header) {
 		for id, m := range st.Machines {
-			header.Machines[string(id)], _ = identity.DecodeKey(m.PublicKey) // checked when it joined
+			h.Machines[string(id)], _ = identity.DecodeKey(m.PublicKey) // checked when it joined
 		}
-		for id, g := range st.Gateways {
-			header.Gateways[string(id)], _ = identity.DecodeKey(g.PublicKey)
-		}
-		header.Chain = st.Chain
-		for _, m := range st.Deposits.Treasury {
-			header.Treasury = append(header.Treasury, verify.TokenAccount{Asset: m.Asset, Mint: m.Mint, Program: m.Program, Account: m.Account, Wallet: m.Wallet})
-		}
-		journal.upTo, _ = st.Ledger.Head()
+	}, func(w io.Writer, h verify.Header, journal pages, key ed25519.PublicKey, sign func([]byte) []byte) error {
+		return verify.Write(w, h, journal, key, sign)
 	})
-	journal.read = s.Group.Read
-	c.Header("Content-Type", "application/jsonl")
-	c.Status(http.StatusOK)
-	w := bufio.NewWriter(c.Writer)
-	if err := verify.Write(w, header, journal, public, func(m []byte) []byte { return ed25519.Sign(key, m) }); err != nil {
-		return nil, err
-	}
-	return nil, w.Flush()
 }
 
 // pages reads the journal a page at a time, so that the state is held still for a page only.

@@ -42,7 +42,7 @@ func (s *Server) putBudget(c *gin.Context) (any, error) {
 	if raises := r.Budget.Minor == 0 || (cl.Maximum != nil && r.Budget.Minor > cl.Maximum.Minor); cl.Owner != who.account && raises {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "only its owner may let cluster %s cost more", cl.ID).WithHint("an admin may lower it, or end the cluster")
 	}
-	if err := s.propose(c, who.by(), idempotency(c), &state.SetBudget{ID: cl.ID, Budget: r.Budget.Minor}, nil); err != nil {
+	if err := s.propose(c, who.by(), idempotency(c), &state.SetBudget{ID: cl.ID, Budget: r.Budget.Minor, Alarm: r.Alarm}, nil); err != nil {
 		return nil, err
 	}
 	return s.Cluster(who.account, who.role, string(cl.ID))

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,6 +45,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 		}
 		cmd.Budget = r.Budget.Minor
 	}
+	cmd.Bounded = r.Budget == nil
 	// A repeated request gets the quote that the first one made: the market may have moved since.
 	if q, err := s.repeated(who, id, cmd); q != nil || err != nil {
 		return q, err
@@ -73,7 +73,11 @@ func (s *Server) repeated(who caller, id raylink.QuoteID, asked *state.MakeQuote
 	same := false
 	s.Group.Read(func(st *state.State) {
 		q, ok := st.Quotes[id]
-		same = ok && reflect.DeepEqual(plain(q.Spec), plain(asked.Spec)) && q.Budget == asked.Budget && (asked.Purse == "" || q.Purse == asked.Purse)
+		budget := ok && q.Budget == asked.Budget && !q.Bounded
+		if ok && asked.Bounded {
+			budget = q.Bounded || q.Budget == 0 // the second is of a coordinator that was older
+		}
+		same = budget && reflect.DeepEqual(plain(q.Spec), plain(asked.Spec)) && (asked.Purse == "" || q.Purse == asked.Purse)
 	})
 	if !same {
 		return nil, raylink.Errorf(raylink.CodeConflict, "the idempotency key was used for another manifest, purse or budget").WithHint("make a new key for a new request")
@@ -271,7 +275,7 @@ func (s *Server) deleteCluster(c *gin.Context) (any, error) {
 func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	v := wire.Cluster{ID: cl.ID, Name: cl.Spec.Name, Owner: cl.Owner, Phase: cl.Phase, Detail: plan.Detail(st, cl), Failure: cl.Failure, Warning: cl.Warning,
 		Image: cl.Image, RayVersion: cl.Spec.RayVersion, CreatedAt: cl.CreatedAt, ReadyAt: cl.ReadyAt, EndedAt: cl.EndedAt, Endpoints: []string{},
-		Hold: st.Held(cl), Pay: string(state.PurseOf(cl)), RunsOutAt: st.RunsOut(cl)}
+		Hold: st.Held(cl), Pay: string(state.PurseOf(cl)), Alarm: cl.AlarmAt(), RunsOutAt: st.RunsOut(cl)}
 	if cl.Budget > 0 {
 		most := money.MicroUSD(cl.Budget)
 		v.Maximum = &most
@@ -298,7 +302,8 @@ func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	return v
 }
 
-// endpoints are a cluster's URLs, the one beside this coordinator first.
+// endpoints are a cluster's URLs, the one beside this coordinator first. Who stands beside whom is said by the gateways: their host names are
+// other ones than the coordinators'.
 func (s *Server) endpoints(st *state.State, cl *state.Cluster) []string {
 	near, far := []string{}, []string{}
 	for _, g := range cl.Gateways {
@@ -307,7 +312,7 @@ func (s *Server) endpoints(st *state.State, cl *state.Cluster) []string {
 			continue
 		}
 		endpoint := strings.TrimSuffix(gateway.URL, "/") + "/c/" + string(cl.ID)
-		if u, err := url.Parse(gateway.URL); err == nil && u.Hostname() == s.Host {
+		if gateway.Beside == s.ID {
 			near = append(near, endpoint)
 		} else {
 			far = append(far, endpoint)

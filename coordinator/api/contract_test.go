@@ -2,15 +2,84 @@ package api
 
 import (
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"raylink/billing/money"
+	"raylink/billing/price"
+	"raylink/coordinator/state"
+	"raylink/raylink"
 	"raylink/raylink/wire"
 )
 
-// TestQuoteIsAContract: a quote is signed by the group, and a repeated request gets the same one only if it asks for the same.
+// believe lets an operator say what IO costs now.
+func (r *rig) believe(p money.Price) {
+	r.t.Helper()
+	policy, now := price.Default(), time.Now()
+	policy.Operators = []string{base64.StdEncoding.EncodeToString(publicOf("oracle"))}
+	s := price.Sample{Source: price.SourceAdministered, Price: p, ObservedAt: now.UTC(), Key: policy.Operators[0]}
+	s.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(keyOf("oracle"), price.SampleBytes(s)))
+	r.apply(now, &state.SetPricePolicy{Policy: policy}, &state.SetPrice{Sample: s})
+}
+
+// signed says whether the group has signed a quote.
+func signed(t *testing.T, q wire.Quote) bool {
+	t.Helper()
+	text, err := wire.QuoteBytes(q)
+	if err != nil || q.Contract == nil {
+		t.Fatalf("%+v: %v", q, err)
+	}
+	return ed25519.Verify(q.Contract.Key, text, q.Contract.Signature)
+}
+
+// TestQuoteIsAContract: the plainest quote names machines, rates, the price of IO, its expiry and the most that it may cost, and the group has signed
+// each of them. What is paid in later changes none of it.
 func TestQuoteIsAContract(t *testing.T) {
+	r := newRig(t)
+	const quarter = money.Price(250_000_000_000)
+	r.believe(quarter)
+	ask := func() (q wire.Quote) {
+		r.call("ada", "POST", "/v1/quotes", wire.QuoteRequest{Manifest: r.manifest}, "Idempotency-Key", "plain").into(t, &q)
+		return q
+	}
+	q := ask()
+	if len(q.Nodes) != 3 || q.PriceIO != quarter || q.ExpiresAt.Sub(q.CreatedAt) != state.QuoteLife || q.Maximum == nil || *q.Maximum != q.Balance || q.Balance.Minor < 40_000_000 {
+		t.Errorf("%d nodes, IO at %v, %s long, at most %v with %s in the purse", len(q.Nodes), q.PriceIO, q.ExpiresAt.Sub(q.CreatedAt), q.Maximum, q.Balance)
+	}
+	for _, n := range q.Nodes {
+		if n.Machine == "" || n.Rate <= 0 {
+			t.Errorf("node %+v", n)
+		}
+	}
+	if !signed(t, q) {
+		t.Error("the signature does not fit")
+	}
+	for what, change := range map[string]func(*wire.Quote){
+		"machine": func(q *wire.Quote) {
+			q.Nodes = append(q.Nodes[:2:2], wire.QuoteNode{Machine: "m-other", Rate: q.Nodes[2].Rate})
+		},
+		"rate":  func(q *wire.Quote) { q.Nodes = append(q.Nodes[:2:2], q.Nodes[2]); q.Nodes[2].Rate++ },
+		"price": func(q *wire.Quote) { q.PriceIO++ }, "expiry": func(q *wire.Quote) { q.ExpiresAt = q.ExpiresAt.Add(time.Second) },
+		"maximum": func(q *wire.Quote) { more := money.MicroUSD(q.Maximum.Minor + 1); q.Maximum = &more }, "no maximum": func(q *wire.Quote) { q.Maximum = nil },
+	} {
+		other := q
+		if change(&other); signed(t, other) {
+			t.Errorf("another %s passes for what was signed", what)
+		}
+	}
+	r.apply(time.Now(), &state.GrantCredit{ID: "later", Account: id[raylink.AccountID]("acc", "ada"), Amount: money.MicroUSD(7_000_000), Reason: "credit"})
+	if again := ask(); again.ID != q.ID || again.Balance == q.Balance || *again.Maximum != *q.Maximum || !signed(t, again) {
+		t.Errorf("%s with a maximum of %v after %s came in, was %s with %v", again.ID, again.Maximum, again.Balance, q.ID, q.Maximum)
+	}
+	if got := r.call("ada", "POST", "/v1/quotes", wire.QuoteRequest{Manifest: r.manifest, Budget: q.Maximum}, "Idempotency-Key", "plain"); got.status != 409 {
+		t.Errorf("a maximum that is named is another request: %d %s", got.status, got.body)
+	}
+}
+
+// TestQuoteOnce: a repeated request gets the same quote only if it asks for the same.
+func TestQuoteOnce(t *testing.T) {
 	r := newRig(t)
 	five, six := money.MicroUSD(5_000_000), money.MicroUSD(6_000_000)
 	var first, again wire.Quote
@@ -23,9 +92,8 @@ func TestQuoteIsAContract(t *testing.T) {
 	if first.ID != again.ID || first.Maximum == nil || *first.Maximum != five {
 		t.Errorf("%s with a maximum of %v, then %s", first.ID, first.Maximum, again.ID)
 	}
-	signed, err := wire.QuoteBytes(first)
-	if err != nil || !ed25519.Verify(first.Contract.Key, signed, first.Contract.Signature) {
-		t.Errorf("the signature does not fit: %v", err)
+	if !signed(t, first) {
+		t.Error("the signature does not fit")
 	}
 	for what, other := range map[string]wire.QuoteRequest{
 		"no budget": {Manifest: r.manifest}, "another budget": {Manifest: r.manifest, Budget: &six}, "another purse": {Manifest: r.manifest, Budget: &five, Pay: "usdc"},
@@ -51,5 +119,29 @@ func TestBudgetsAreTheOwners(t *testing.T) {
 		if got := set(c.who, c.minor); got != c.want {
 			t.Errorf("%s sets %d: %d, want %d", c.who, c.minor, got, c.want)
 		}
+	}
+}
+
+// TestBudgetTells: a cluster says at which part of its maximum it warns, and when it runs out; its purse says when all that pay from it do.
+func TestBudgetTells(t *testing.T) {
+	r := newRig(t)
+	var c wire.Cluster
+	var b wire.Balance
+	for _, step := range []struct {
+		alarm, want int64
+		minor       int64
+	}{{0, 80, 5_000_000}, {50, 50, 5_000_000}, {0, 50, 4_000_000}, {0, 0, 0}} {
+		c = wire.Cluster{}
+		r.call("ada", "PUT", "/v1/clusters/"+string(cluster)+"/budget", wire.BudgetRequest{Budget: money.MicroUSD(step.minor), Alarm: step.alarm}).into(t, &c)
+		if c.Alarm != step.want || c.RunsOutAt == nil || (c.Maximum == nil) != (step.minor == 0) {
+			t.Errorf("%d and %d: at most %v, alarm at %d %%, until %v", step.minor, step.alarm, c.Maximum, c.Alarm, c.RunsOutAt)
+		}
+	}
+	if got := r.call("ada", "PUT", "/v1/clusters/"+string(cluster)+"/budget", wire.BudgetRequest{Budget: money.MicroUSD(1), Alarm: 101}); got.status != 400 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	r.call("ada", "GET", "/v1/balance", nil).into(t, &b)
+	if b.Purses[0].RunsOutAt == nil || b.Purses[0].RunsOutAt.Sub(*c.RunsOutAt).Abs() > time.Minute || b.Purses[1].RunsOutAt != nil {
+		t.Errorf("the only cluster lasts until %v, its purse %+v", c.RunsOutAt, b.Purses[:2])
 	}
 }

@@ -111,7 +111,7 @@ func (s *Server) admits(hash, kind, by string) (err error) {
 }
 
 func (s *Server) joined(id string, certificate []byte) wire.JoinAnswer {
-	a := wire.JoinAnswer{ID: id, Certificate: string(certificate), CA: string(s.Authority.CAPEM())}
+	a := wire.JoinAnswer{ID: id, Certificate: string(certificate), CA: string(s.Authority.CAPEM()), Coordinator: s.ID}
 	s.Group.Read(func(st *state.State) { a.Coordinators, a.Gateways = addresses(st) })
 	return a
 }

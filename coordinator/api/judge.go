@@ -28,6 +28,7 @@ type Judge struct {
 	Transcripts Transcripts
 	Multiplier  challenge.Multiplier
 	Band        func(state.Claim) (least, most int64) // millions of int8 multiply-adds in a second that such a device does; 0 is not known; nil knows none
+	Reads       func(state.Claim) int64               // millions of random reads of its memory in a second that such a device does at least; as above
 
 	once  sync.Once
 	turns chan struct{}
@@ -70,6 +71,9 @@ func (j *Judge) judge(ctx context.Context, id string, p state.Proof, answer chal
 	}
 	if j.Band != nil {
 		v.Least, v.Most = j.Band(p.Claim)
+	}
+	if j.Reads != nil {
+		v.WalkMost = challenge.WalkMost(p.Task, j.Reads(p.Claim))
 	}
 	return v, j.Transcripts.Keep(v.SHA256, text)
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -138,6 +140,17 @@ func (s *Server) postMachineAction(c *gin.Context) (any, error) {
 
 func (s *Server) getStatus(c *gin.Context) (any, error) { return s.Status(c), nil }
 
+// sharesHost says what is wrong where a gateway's endpoints have the host name of a coordinator's dashboard; empty if nothing is.
+func sharesHost(st *state.State, g *state.Gateway) string {
+	for _, id := range slices.Sorted(maps.Keys(st.Members)) {
+		if wire.SameHost(g.URL, st.Members[id].API) {
+			return fmt.Sprintf("its endpoints have the host name of %s's dashboard: browsers take one for the other, and a page of a tenant's cluster could get at the dashboard's cookies. "+
+				"Give it a host name of its own with --public-url", id)
+		}
+	}
+	return ""
+}
+
 // Status is this coordinator's view of the group.
 func (s *Server) Status(ctx context.Context) wire.Status {
 	seen := s.lastSeen(ctx)
@@ -149,7 +162,7 @@ func (s *Server) Status(ctx context.Context) wire.Status {
 			a.Members = append(a.Members, wire.Member{ID: m.ID, Raft: m.Raft, API: m.API, Leader: m.ID == leader, Voter: voters[m.ID]})
 		}
 		for _, g := range st.Gateways {
-			v := wire.Gateway{ID: g.ID, URL: g.URL}
+			v := wire.Gateway{ID: g.ID, URL: g.URL, Beside: g.Beside, Warning: sharesHost(st, g)}
 			if at, ok := seen.Gateways[g.ID]; ok {
 				v.LastSeen = &at
 			}

@@ -16,20 +16,6 @@ import (
 // maxAnswer is how long an agent's answer to a challenge may be, in bytes: 1,024 openings with their paths are about 1 MiB.
 const maxAnswer = 4 << 20
 
-// proofRoutes are the ways of proofs: an agent's by its certificate, people's by their access tokens.
-func (s *Server) proofRoutes(r *gin.Engine) {
-	r.POST("/v1/agent/proofs/:id/begin", s.answer(s.postProofBegin))
-	r.POST("/v1/agent/proofs/:id/commit", s.answer(s.postProofCommit))
-	r.POST("/v1/agent/proofs/:id/walked", s.answer(s.postProofWalked))
-	r.POST("/v1/agent/proofs/:id/answer", s.answer(s.postProofAnswer))
-	r.GET("/v1/proofs", s.answer(s.getProofs))
-	r.GET("/v1/proofs/policy", s.answer(s.getProofPolicy))
-	r.PUT("/v1/proofs/policy", s.answer(s.putProofPolicy))
-	r.GET("/v1/proofs/:id", s.answer(s.getProof))
-	r.GET("/v1/proofs/:id/transcript", s.answer(s.getTranscript))
-	r.POST("/v1/clusters/:id/prove", s.answer(s.postProve))
-}
-
 // prover is the machine that a request comes from, by its certificate alone, and the proof that it names.
 func (s *Server) prover(c *gin.Context) (raylink.MachineID, raylink.ProofID, error) {
 	id, err := s.peer(c, identity.Machine)

@@ -165,6 +165,31 @@ func TestCheats(t *testing.T) {
 	}
 }
 
+// TestWalksAreBounded: how long a walk may take is the judge's word, from what the device claims to be and the task that it was given; and the time that counts is
+// the group's own.
+func TestWalksAreBounded(t *testing.T) {
+	r, kept := proving(t)
+	asked := state.Claim{}
+	r.server.Judge.Reads = func(c state.Claim) int64 { asked = c; return 1 }
+	claim := state.Claim{Kind: raylink.DeviceGPU, Name: "a GPU", Memory: 4 * challenge.Block}
+	at := time.Now()
+	p := state.Proof{ID: proofID("timed"), Machine: machineID("mone"), Device: "GPU-1", Claim: claim, Task: opening("timed", true).Task, BegunAt: &at, CommittedAt: &at, WalkedAt: &at}
+	h := &honest{}
+	p.Commitment = h.compute(p.Task, challenge.Bind(p.Nonce, string(p.ID), string(p.Machine), p.Device, p.Task))
+	p.WalkRoot = h.wander(p.WalkDraw)
+	v, err := r.server.Judge.judge(t.Context(), "a", p, h.open(p.OpenDraw, p.Commitment, p.WalkRoot))
+	if err != nil || !v.Right || asked != claim || v.WalkMost != challenge.WalkMost(p.Task, 1) || v.WalkMost == 0 {
+		t.Errorf("%v, %+v of %+v", err, v, asked)
+	}
+	if len(kept.texts) != 1 {
+		t.Error("the transcript is not kept")
+	}
+	p.Task = opening("timed", false).Task
+	if v, err := r.server.Judge.judge(t.Context(), "a", p, challenge.Answer{}); err != nil || v.WalkMost != 0 {
+		t.Errorf("a walk that there is not is bounded: %v, %+v", err, v)
+	}
+}
+
 // TestStolen: with another machine's certificate, ids in headers and bodies changed as one likes, nothing of a proof can be seen or done.
 func TestStolen(t *testing.T) {
 	r, _ := proving(t)

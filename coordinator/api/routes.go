@@ -8,7 +8,7 @@ import (
 	"raylink/raylink"
 )
 
-// Handler is the whole surface of a coordinator.
+// Handler is the whole surface of a coordinator; this file has every route of it but the dashboard's pages.
 func (s *Server) Handler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
@@ -68,7 +68,7 @@ func (s *Server) Handler() http.Handler {
 	if s.Metrics != nil {
 		r.GET("/metrics", gin.WrapH(s.Metrics))
 	}
-	if s.Pages != nil {
+	if s.Pages != nil { // below /ui: dashboard.Routes
 		s.Pages(r, s)
 	}
 	return r
@@ -88,6 +88,7 @@ func (s *Server) moneyRoutes(r *gin.Engine) {
 	r.GET("/v1/settlement", s.answer(s.getSettlement))
 	r.PUT("/v1/settlement", s.answer(s.putSettlement))
 	r.GET("/v1/earnings", s.answer(s.getEarnings))
+	r.GET("/v1/earnings/export", s.answer(s.getEarningsFile))
 	r.POST("/v1/withdrawals", s.answer(s.postWithdrawal))
 	r.GET("/v1/payouts", s.answer(s.getPayouts))
 	r.POST("/v1/payouts/:id/:action", s.answer(s.postPayoutAction))
@@ -111,6 +112,20 @@ func (s *Server) moneyRoutes(r *gin.Engine) {
 	r.POST("/v1/signer/attempts", s.answer(s.postSignerAttempt))
 	r.POST("/v1/signer/anchors", s.answer(s.postSignerAnchor))
 	r.POST("/v1/cards/webhook", s.answer(s.postCardWebhook))
+}
+
+// proofRoutes are the ways of proofs: an agent's by its certificate, people's by their access tokens.
+func (s *Server) proofRoutes(r *gin.Engine) {
+	r.POST("/v1/agent/proofs/:id/begin", s.answer(s.postProofBegin))
+	r.POST("/v1/agent/proofs/:id/commit", s.answer(s.postProofCommit))
+	r.POST("/v1/agent/proofs/:id/walked", s.answer(s.postProofWalked))
+	r.POST("/v1/agent/proofs/:id/answer", s.answer(s.postProofAnswer))
+	r.GET("/v1/proofs", s.answer(s.getProofs))
+	r.GET("/v1/proofs/policy", s.answer(s.getProofPolicy))
+	r.PUT("/v1/proofs/policy", s.answer(s.putProofPolicy))
+	r.GET("/v1/proofs/:id", s.answer(s.getProof))
+	r.GET("/v1/proofs/:id/transcript", s.answer(s.getTranscript))
+	r.POST("/v1/clusters/:id/prove", s.answer(s.postProve))
 }
 
 func noRoute(c *gin.Context) error {

@@ -68,7 +68,6 @@ type Server struct {
 	Metrics   http.Handler
 	Cards     Cards  // nil without a card company
 	Judge     *Judge // of proofs; nil judges none
-	Host      string // of this coordinator's own URL: the gateway beside it comes first among a cluster's endpoints
 
 	digest digest
 }

@@ -55,15 +55,24 @@ func (s *Server) putSettlement(c *gin.Context) (any, error) {
 }
 
 func (s *Server) getEarnings(c *gin.Context) (any, error) {
-	who, err := s.user(c)
+	id, err := s.earner(c)
 	if err != nil {
 		return nil, err
 	}
+	return s.Earnings(id), nil
+}
+
+// earner is the account whose earnings are asked for: one's own, an admin's anybody's.
+func (s *Server) earner(c *gin.Context) (raylink.AccountID, error) {
+	who, err := s.user(c)
+	if err != nil {
+		return "", err
+	}
 	id := raylink.AccountID(cmp.Or(c.Query("account"), string(who.account)))
 	if id != who.account && who.role != raylink.RoleAdmin {
-		return nil, raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's earnings").WithHint("leave the account away to see your own")
+		return "", raylink.Errorf(raylink.CodeForbidden, "only an admin may see another account's earnings").WithHint("leave the account away to see your own")
 	}
-	return s.Earnings(id), nil
+	return id, nil
 }
 
 // Earnings is what an account has earned as a supplier, and why each part of it was not paid yet.
@@ -81,7 +90,7 @@ func (s *Server) Earnings(id raylink.AccountID) wire.Earnings {
 				earned.Paused += st.Ledger.Balance(ledger.SupplierPaused(string(p), string(id)), asset)
 			}
 			if asset == v.Settlement.Takes || earned != (payout.Earned{}) {
-				v.Lines = append(v.Lines, st.Payouts.Explain(st.Now, string(id), asset, earned, st.Treasury(asset).Free())...)
+				v.Lines = append(v.Lines, st.Payouts.Explain(st.Now, string(id), asset, earned, st.Treasury(asset).MayLeave())...)
 			}
 		}
 		paid := map[money.Asset]int64{}
@@ -139,7 +148,7 @@ func (s *Server) payout(id string) payout.Payout {
 	s.Group.Read(func(st *state.State) {
 		if p, ok := st.Payouts.Payouts[id]; ok {
 			v = *p
-			v.Code = st.Payouts.Why(st.Now, p, st.Treasury(p.Asset).Free())
+			v.Code = st.Payouts.Why(st.Now, p, st.Treasury(p.Asset).MayLeave())
 		}
 	})
 	return v
@@ -156,7 +165,7 @@ func (s *Server) getPayouts(c *gin.Context) (any, error) {
 	}
 	list := []payout.Payout{}
 	s.Group.Read(func(st *state.State) {
-		free := map[money.Asset]int64{money.USDC: st.Treasury(money.USDC).Free(), money.IO: st.Treasury(money.IO).Free()}
+		free := map[money.Asset]int64{money.USDC: st.Treasury(money.USDC).MayLeave(), money.IO: st.Treasury(money.IO).MayLeave()}
 		for _, p := range st.LastPayouts(account, shownPayouts) {
 			p.Code = st.Payouts.Why(st.Now, &p, free[p.Asset])
 			list = append(list, p)

@@ -44,7 +44,7 @@ func (s *Server) getAssignment(c *gin.Context) (any, error) {
 		for i := range a.Leases {
 			a.Leases[i].RayToken = s.rayToken(st, a.Leases[i].Cluster)
 		}
-		a.Coordinators, _ = addresses(st)
+		a.Coordinators, a.Gateways = addresses(st)
 		a.ImageKeys = st.ImageKeys()
 		return a
 	}, func(revision string) any { a.Revision = revision; return a })
@@ -68,7 +68,7 @@ func (s *Server) getGatewayAssignment(c *gin.Context) (any, error) {
 		for i := range a.Clusters {
 			a.Clusters[i].RayToken = s.rayToken(st, a.Clusters[i].Cluster)
 		}
-		a.Coordinators, _ = addresses(st)
+		a.Coordinators, a.Gateways = addresses(st)
 		return a
 	}, func(revision string) any { a.Revision = revision; return a })
 }

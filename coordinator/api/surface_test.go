@@ -2,6 +2,9 @@ package api
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -135,6 +138,7 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"GET /v1/settlement":           {{"", nil, users(200, 200, 200, 200)}},
 		"PUT /v1/settlement":           {{"", `{"takes":"IO","wallet":"","minimum":"2.00000000 IO"}`, users(200, 200, 200, 200)}},
 		"GET /v1/earnings":             {{"", nil, users(200, 200, 200, 200)}, {"/v1/earnings?account=" + string(acc("sam")), nil, users(403, 403, 200, 200)}},
+		"GET /v1/earnings/export":      {{"", nil, users(200, 200, 200, 200)}, {"/v1/earnings/export?account=" + string(acc("sam")), nil, users(403, 403, 200, 200)}},
 		"POST /v1/withdrawals":         {{"", wire.WithdrawalRequest{Amount: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Wallet: nobody}, users(402, 402, 403, 402)}},
 		"GET /v1/payouts":              {{"", nil, users(200, 200, 200, 200)}},
 		"POST /v1/payouts/:id/:action": {{"/v1/payouts/po-none/cancel", wire.PayoutAction{}, users(404, 404, 404, 404)}},
@@ -219,6 +223,29 @@ func TestSurface(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// routes.go is the whole surface on one page: no other file of this room adds a route.
+func TestRoutesStandOnOnePage(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, seen := regexp.MustCompile(`\.(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|Any|Handle|Group|Match)\("`), 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, route := range added.FindAllString(string(text), -1) {
+			if seen++; name != "routes.go" && !strings.HasSuffix(name, "_test.go") {
+				t.Errorf("%s adds a route with %s…: it belongs into routes.go", name, route)
+			}
+		}
+	}
+	if seen < 80 {
+		t.Errorf("only %d routes were found: are they looked for rightly?", seen)
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Server) books() wire.Treasury {
 			v.Positions = append(v.Positions, positionView(st.Treasury(asset)))
 		}
 		for _, asset := range []money.Asset{money.USDC, money.IO} {
-			v.Awaiting = append(v.Awaiting, st.Payouts.Awaiting(st.Now, asset, st.Treasury(asset).Free())...)
+			v.Awaiting = append(v.Awaiting, st.Payouts.Awaiting(st.Now, asset, st.Treasury(asset).MayLeave())...)
 		}
 		for _, id := range st.Payouts.Blocked {
 			v.Blocked = append(v.Blocked, *st.Payouts.Payouts[id])
@@ -126,7 +126,7 @@ func withoutBytes(b payout.Batch) payout.Batch {
 func positionView(p state.Position) wire.Position {
 	of := func(minor int64) money.Amount { return money.Amount{Minor: minor, Asset: p.Asset} }
 	return wire.Position{Asset: p.Asset, Chain: of(p.Chain), Tenants: of(p.Tenants), Holds: of(p.Holds), Earned: of(p.Earned), InFlight: of(p.InFlight), Suspense: of(p.Suspense),
-		Lots: of(p.Lots), Capital: of(p.Capital), Fees: of(p.Fees), Exchange: of(p.Exchange), Other: of(p.Other), Free: of(p.Free())}
+		Lots: of(p.Lots), Capital: of(p.Capital), Fees: of(p.Fees), Exchange: of(p.Exchange), Other: of(p.Other), Aside: of(p.Aside), Free: of(p.Free())}
 }
 
 func (s *Server) putTreasury(c *gin.Context) (any, error) {

@@ -41,7 +41,7 @@ type purseLine struct {
 	wire.Purse
 	Running  int
 	PerHour  money.Amount  // of what runs, with the fee, in the purse's asset
-	LastsFor time.Duration // of what is free and held
+	LastsFor time.Duration // until RunsOutAt
 	Unknown  bool          // there is no price to tell by
 	Halt     string        // why only what is held counts
 }
@@ -123,8 +123,8 @@ func (d *Dashboard) fillPurses(p *balancePage) error {
 				return err
 			}
 		}
-		if line.LastsFor, err = line.lasting(); err != nil {
-			return err
+		if purse.RunsOutAt != nil {
+			line.LastsFor = time.Until(*purse.RunsOutAt).Round(time.Minute)
 		}
 		p.Purses = append(p.Purses, line)
 	}
@@ -152,22 +152,6 @@ func (l *purseLine) inIO(now wire.Price) (err error) {
 	}
 	l.PerHour.Minor, err = money.ToIO(l.PerHour.Minor, at)
 	return err
-}
-
-// lasting is how long a purse lasts at what it pays now, in whole minutes.
-func (l purseLine) lasting() (time.Duration, error) {
-	if l.PerHour.Minor == 0 || l.Unknown {
-		return 0, nil
-	}
-	have := l.Held.Minor
-	if l.Halt == "" {
-		sum, err := money.AddMinor(have, l.Free.Minor)
-		if err != nil {
-			return 0, err
-		}
-		have = sum
-	}
-	return time.Duration(min(have/max(l.PerHour.Minor/60, 1), 10*365*24*60)) * time.Minute, nil
 }
 
 // openTopup takes the form of the balance page.

@@ -75,10 +75,10 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// TestPurses computes how long purses last.
+// TestPurses: what purses pay for, and that they last as long as the group says, which alone knows.
 func TestPurses(t *testing.T) {
 	const quarter = money.Price(250_000_000_000)
-	now := wire.Price{Price: quarter}
+	now, tomorrow := wire.Price{Price: quarter}, time.Now().Add(24*time.Hour+20*time.Second)
 	source := Source{
 		Clusters: func(raylink.AccountID, raylink.Role) []wire.Cluster {
 			return []wire.Cluster{
@@ -95,7 +95,7 @@ func TestPurses(t *testing.T) {
 	fill := func() *balancePage {
 		p := &balancePage{Balance: wire.Balance{Purses: []wire.Purse{
 			{Purse: "grant", Free: money.MicroUSD(5_000_000), Held: money.MicroUSD(0)},
-			{Purse: "usdc", Free: money.Amount{Minor: 9_180_000, Asset: money.USDC}, Held: money.Amount{Minor: 1_020_000, Asset: money.USDC}},
+			{Purse: "usdc", Free: money.Amount{Minor: 9_180_000, Asset: money.USDC}, Held: money.Amount{Minor: 1_020_000, Asset: money.USDC}, RunsOutAt: &tomorrow},
 			{Purse: "io", Free: money.Amount{Minor: 10_000_000_000, Asset: money.IO}, Held: money.Amount{Minor: 400_000_000, Asset: money.IO}},
 		}}}
 		if err := d.fillPurses(p); err != nil {
@@ -108,25 +108,25 @@ func TestPurses(t *testing.T) {
 	if grant.Running != 0 || grant.LastsFor != 0 {
 		t.Errorf("a purse that pays for nothing: %+v", grant)
 	}
-	if amount(usdc.PerHour) != "1.02 USDC" || usdc.LastsFor != 10*time.Hour {
-		t.Errorf("1 USD an hour and its fee, of 10.20 USDC: %+v", usdc)
+	if amount(usdc.PerHour) != "1.02 USDC" || usdc.LastsFor != 24*time.Hour {
+		t.Errorf("1 USD an hour and its fee, until tomorrow: %+v", usdc)
 	}
-	if io.Running != 1 || amount(io.PerHour) != "4.00 IO" || io.LastsFor.Round(time.Hour) != 26*time.Hour {
-		t.Errorf("4 IO an hour without a fee, of 104 IO: %+v", io)
+	if io.Running != 1 || amount(io.PerHour) != "4.00 IO" || io.LastsFor != 0 {
+		t.Errorf("4 IO an hour without a fee, and nobody says until when: %+v", io)
 	}
 	now = wire.Price{Halt: "price-stale"}
 	if io = fill().Purses[2]; !io.Unknown {
 		t.Errorf("no price at all: %+v", io)
 	}
 	now.Last = &price.Snapshot{Price: quarter}
-	if io = fill().Purses[2]; io.Unknown || io.Halt != "price-stale" || io.LastsFor.Round(time.Hour) != time.Hour {
-		t.Errorf("a halt leaves what is held: %+v", io)
+	if io = fill().Purses[2]; io.Unknown || io.Halt != "price-stale" {
+		t.Errorf("a halt, at the last price: %+v", io)
 	}
 }
 
 func TestPositionRows(t *testing.T) {
 	rows := positionRows([]wire.Position{{Asset: money.USDC, Chain: money.Amount{Minor: 7, Asset: money.USDC}, Free: money.Amount{Minor: 3, Asset: money.USDC}}, {Asset: money.IO}})
-	if len(rows) != 12 || rows[0].Amounts[0].Minor != 7 || rows[11].Amounts[0].Minor != 3 || len(rows[5].Amounts) != 2 {
+	if len(rows) != 13 || rows[0].Amounts[0].Minor != 7 || rows[12].Amounts[0].Minor != 3 || len(rows[5].Amounts) != 2 {
 		t.Errorf("rows %+v", rows)
 	}
 }

@@ -111,13 +111,14 @@ func positionRows(positions []wire.Position) []positionRow {
 		{"Holds", "set aside for clusters that run", func(p wire.Position) money.Amount { return p.Holds }, false},
 		{"Suppliers' earnings", "earned and not reserved yet, held and paused ones too", func(p wire.Position) money.Amount { return p.Earned }, false},
 		{"In flight", "reserved for payouts that are not final", func(p wire.Position) money.Amount { return p.InFlight }, false},
+		{"Kept aside", "of what is in flight: what withdrawals, refunds and burns wait for, and what is on its way", func(p wire.Position) money.Amount { return p.Aside }, false},
 		{"Suspense", "deposits that name nobody", func(p wire.Position) money.Amount { return p.Suspense }, false},
 		{"Lots", "paid in for what grants and cards have earned", func(p wire.Position) money.Amount { return p.Lots }, false},
 		{"Capital", "the house's own, paid in to settle with", func(p wire.Position) money.Amount { return p.Capital }, false},
 		{"Fees", "the house's revenue", func(p wire.Position) money.Amount { return p.Fees }, false},
 		{"Exchange", "what conversions have left the house with; below zero it owes", func(p wire.Position) money.Amount { return p.Exchange }, false},
 		{"Other", "below zero: credit that was granted, and what the card company keeps for us", func(p wire.Position) money.Amount { return p.Other }, false},
-		{"Free to pay out", "customers' deposits are never used to pay others", func(p wire.Position) money.Amount { return p.Free }, true},
+		{"Free for suppliers", "what customers have, and what is kept aside, is never used to pay others", func(p wire.Position) money.Amount { return p.Free }, true},
 	} {
 		row := positionRow{Name: r.name, About: r.about, Sum: r.sum}
 		for _, p := range positions {

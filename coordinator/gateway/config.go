@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"raylink/coordinator/gateway/endpoint"
 	"raylink/raylink"
 	"raylink/raylink/client"
+	"raylink/raylink/identity"
 	"raylink/raylink/overlay"
 	"raylink/raylink/overlay/wireguard"
 	"raylink/raylink/wire"
@@ -33,7 +35,8 @@ type Config struct {
 	Join      string     `flag:"join" help:"API of any coordinator, https://host:port; only needed once"`
 	TokenFile string     `flag:"join-token-file" help:"file with a join token of kind gateway; only needed once"`
 	Listen    string     `flag:"listen" default:":8443" help:"address that users reach"`
-	PublicURL string     `flag:"public-url" help:"the same as users see it: the endpoints' URLs begin with it; by default https:// and the address listened on"`
+	PublicURL string     `flag:"public-url" help:"the same as users see it: the endpoints' URLs begin with it. Its host name is to be another one than the dashboards'. By default https:// and the address listened on, localhost for 127.0.0.1"`
+	Beside    string     `flag:"beside" help:"id of the coordinator that this gateway stands beside, whose users get its endpoints first; by default the one that it joined through"`
 	PlainHTTP bool       `flag:"plain-http" help:"serve without TLS; on a loopback address only"`
 	Address   netip.Addr `flag:"address" help:"address under which machines reach this gateway; by default that towards the coordinators"`
 }
@@ -52,7 +55,7 @@ func (c *Config) check() error {
 		if c.PlainHTTP {
 			scheme = "http"
 		}
-		c.PublicURL = scheme + "://" + c.Listen
+		c.PublicURL = scheme + "://" + publicly(c.Listen)
 	}
 	public, err := url.Parse(c.PublicURL)
 	if err != nil || public.Host == "" || public.User != nil || public.RawQuery != "" || strings.Trim(public.Path, "/") != "" {
@@ -65,8 +68,20 @@ func (c *Config) check() error {
 		return raylink.Errorf(raylink.CodeInvalid, "without TLS the tokens of users would travel in plain text").
 			WithHint("--plain-http goes with a loopback address: --listen 127.0.0.1:8443 --public-url http://localhost:8443")
 	}
+	if c.Beside != "" && !(identity.Principal{Kind: identity.Coordinator, ID: c.Beside}).Valid() {
+		return raylink.Errorf(raylink.CodeInvalid, "--beside %.100q is no coordinator's id", c.Beside).WithHint("`raylink admin status` lists them")
+	}
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	return nil
+}
+
+// publicly is the address that users are told for one listened on: on the loopback by name, because a dashboard there stands under 127.0.0.1, and
+// browsers send its cookies to every port of the same host name.
+func publicly(listen string) string {
+	if host, port, err := net.SplitHostPort(listen); err == nil && host == "127.0.0.1" {
+		return net.JoinHostPort("localhost", port)
+	}
+	return listen
 }
 
 func loopback(host string) bool {
@@ -93,7 +108,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	defer coordinators.Close()
 	g, err := New(Options{
-		ID: raylink.GatewayID(principal.ID), Key: id.Key(), URL: c.PublicURL, Coordinators: coordinators,
+		ID: raylink.GatewayID(principal.ID), Key: id.Key(), URL: c.PublicURL, Beside: cmp.Or(c.Beside, id.Through()), Coordinators: coordinators,
 		Join: wireguardNet(log), Source: source(c.Address), Keep: filepath.Join(c.Data, "minutes.json"), Log: log,
 	})
 	if err != nil {

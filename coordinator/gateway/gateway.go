@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type Options struct {
 	ID           raylink.GatewayID
 	Key          ed25519.PrivateKey // its identity: signs overlay keys and minutes
 	URL          string             // the base of the endpoints it serves
+	Beside       string             // id of the coordinator that it stands beside; empty if it is not known
 	Coordinators Coordinators
 	Join         func(key overlay.PrivateKey, mesh overlay.Mesh) (Net, error) // makes a member; peers come with SetMesh
 	Source       func(ctx context.Context, coordinators []string) netip.Addr  // where machines reach it; invalid when not known
@@ -59,6 +61,7 @@ type Gateway struct {
 	mu           sync.Mutex
 	clusters     map[raylink.ClusterID]*cluster
 	coordinators []string
+	shared       string // the coordinator whose host name is this gateway's as well, once that was said
 	book         *witness.Book
 	dirty        bool // the book differs from the file
 }
@@ -125,6 +128,7 @@ func (g *Gateway) apply(ctx context.Context, a wire.GatewayAssignment) {
 	var gone []*cluster
 	g.mu.Lock()
 	g.coordinators = a.Coordinators
+	g.warn()
 	assigned := map[raylink.ClusterID]bool{}
 	for _, order := range a.Clusters {
 		assigned[order.Cluster] = true
@@ -153,6 +157,17 @@ func (g *Gateway) apply(ctx context.Context, a wire.GatewayAssignment) {
 	}
 	g.sweep()
 	g.poke()
+}
+
+// warn says once of each coordinator that its dashboard has this gateway's host name. The lock is held.
+func (g *Gateway) warn() {
+	i := slices.IndexFunc(g.coordinators, func(c string) bool { return wire.SameHost(c, g.o.URL) })
+	if i < 0 || g.shared == g.coordinators[i] {
+		return
+	}
+	g.shared = g.coordinators[i]
+	g.o.Log.Warn("the endpoints have the host name of a coordinator's dashboard: browsers take one for the other, and a page of a tenant's cluster could get at the dashboard's cookies; "+
+		"give this gateway a host name of its own with --public-url", "url", g.o.URL, "dashboard", g.shared)
 }
 
 // sweep ends clusters that are no longer assigned: at once when their end was announced, otherwise after a while, because a coordinator

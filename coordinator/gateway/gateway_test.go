@@ -57,6 +57,32 @@ func TestAssembling(t *testing.T) {
 	})
 }
 
+// A gateway says beside whom it stands, and warns in its log, once of each, of coordinators whose dashboard has its host name.
+func TestWhereAGatewayStands(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.after(time.Second)
+		w.mu.Lock()
+		beside := w.last.Beside
+		w.mu.Unlock()
+		if beside != "coordinator-a" {
+			t.Errorf("it says that it stands beside %q", beside)
+		}
+		if text := w.log.String(); strings.Contains(text, "host name") {
+			t.Errorf("localhost is not 127.0.0.1, and yet: %s", text)
+		}
+		for range 2 {
+			w.assign(func(a *wire.GatewayAssignment) {
+				a.Coordinators = []string{"https://127.0.0.1:7443", "https://localhost:7443"}
+			})
+			w.after(time.Second)
+		}
+		text := w.log.String()
+		if strings.Count(text, "host name of a coordinator's dashboard") != 1 || !strings.Contains(text, "dashboard=https://localhost:7443") || !strings.Contains(text, "--public-url") {
+			t.Errorf("logged %s", text)
+		}
+	})
+}
+
 func TestMinutes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startRay()
@@ -212,7 +238,11 @@ func TestConfig(t *testing.T) {
 		c    Config
 		want string // the URL, or a word of the refusal
 	}{
-		{Config{Listen: "127.0.0.1:8443", PlainHTTP: true}, "http://127.0.0.1:8443"},
+		{Config{Listen: "127.0.0.1:8443", PlainHTTP: true}, "http://localhost:8443"}, // a dashboard there stands under 127.0.0.1
+		{Config{Listen: "127.0.0.1:8443"}, "https://localhost:8443"},
+		{Config{Listen: "127.0.0.2:8443"}, "https://127.0.0.2:8443"}, // localhost is another address
+		{Config{Listen: "127.0.0.1:8443", Beside: "coordinator-a"}, "https://localhost:8443"},
+		{Config{Listen: "127.0.0.1:8443", Beside: "https://a:7443"}, "no coordinator's id"},
 		{Config{Listen: "127.0.0.1:8443", PublicURL: "http://localhost:8443/", PlainHTTP: true}, "http://localhost:8443"},
 		{Config{Listen: ":8443", PublicURL: "https://g.example.org"}, "https://g.example.org"},
 		{Config{Listen: "g.example.org:8443"}, "https://g.example.org:8443"},

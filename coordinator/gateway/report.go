@@ -89,7 +89,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 func (g *Gateway) observation(address netip.Addr) wire.GatewayReport {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := wire.GatewayReport{Started: g.started.UTC(), URL: g.o.URL, Clusters: []wire.ClusterReport{}}
+	r := wire.GatewayReport{Started: g.started.UTC(), URL: g.o.URL, Beside: g.o.Beside, Clusters: []wire.ClusterReport{}}
 	for _, id := range slices.Sorted(maps.Keys(g.clusters)) {
 		c := g.clusters[id]
 		seen := wire.ClusterReport{Cluster: id, HeadUp: c.headUp, Nodes: c.nodes, Minutes: g.book.Records(id)}

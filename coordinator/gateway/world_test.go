@@ -47,12 +47,31 @@ type world struct {
 	gateway *Gateway
 	stop    context.CancelFunc
 	ended   chan error
+	log     journal
 
 	mu      sync.Mutex
 	order   wire.GatewayAssignment
 	changed chan struct{}
 	silent  bool // no coordinator answers
 	last    wire.GatewayReport
+}
+
+// journal is what the gateway logs.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 func inWorld(t *testing.T, test func(w *world)) {
@@ -109,7 +128,7 @@ func (w *world) peers() []overlay.Peer {
 func (w *world) start() {
 	var err error
 	w.gateway, err = New(Options{
-		ID: "g-aaaaaaaaaa", Key: w.private, URL: "http://localhost:8443", Coordinators: w, Keep: w.keep, Log: slog.New(slog.DiscardHandler),
+		ID: "g-aaaaaaaaaa", Key: w.private, URL: "http://localhost:8443", Beside: "coordinator-a", Coordinators: w, Keep: w.keep, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Join: func(key overlay.PrivateKey, mesh overlay.Mesh) (Net, error) {
 			m, err := w.network.Join(key, mesh.Address)
 			if err != nil {

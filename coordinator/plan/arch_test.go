@@ -3,6 +3,7 @@ package plan
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
@@ -71,5 +72,23 @@ func TestAnEmulatedMachineIsOnlyForWhoAsks(t *testing.T) {
 	w.report()
 	if _, err = Place(w.s, w.seen, w.now, mixedOf("", "")); err == nil || !strings.Contains(err.Error(), "emulated") {
 		t.Errorf("nothing else is there: %v", err)
+	}
+}
+
+// TestAnEmulatedNodeHasMoreTime: Ray takes minutes to start on an emulated processor, and a cluster that has one is not given up after those of a real one.
+func TestAnEmulatedNodeHasMoreTime(t *testing.T) {
+	w := newWorld(t)
+	owner, tenant := w.account("sam", ""), w.account("ada", "10")
+	slow := offerOf(8, 8, 100_000)
+	slow.Arch, slow.Labels = "arm64", map[string]string{raylink.LabelEmulated: "true"}
+	w.machine("slow", owner, slow)
+	w.machine("dear", owner, offerOf(8, 8, 900_000))
+	for arch, want := range map[string]time.Duration{"amd64": 3 * time.Minute, "arm64": 12 * time.Minute} {
+		spec := mixedOf("amd64", arch)
+		spec.Name = arch
+		c := w.create(tenant, spec)
+		if got := deadline(w.s, &state.Cluster{Phase: raylink.PhaseWorkers}, w.s.ClusterLeases(c.ID)); got != want {
+			t.Errorf("workers on %s have %s, wanted %s", arch, got, want)
+		}
 	}
 }

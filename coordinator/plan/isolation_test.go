@@ -59,6 +59,35 @@ func TestIsolationIsPlaced(t *testing.T) {
 	}
 }
 
+// TestNoGPUInGVisor: the machine that has both gives one or the other, and the refusal says so, whichever node it is that wants both.
+func TestNoGPUInGVisor(t *testing.T) {
+	w := newWorld(t)
+	offer := offerOf(8, 16, 10_000)
+	offer.Resources.GPU, offer.Accelerator = raylink.Unit, "RTX-4090"
+	w.machine("strong", w.account("sam", ""), offer)
+	strong := hostOf()
+	strong.Isolation = append(strong.Isolation, raylink.IsolationGVisor)
+	strong.Devices = append(strong.Devices, raylink.Device{ID: "GPU-1", Kind: raylink.DeviceGPU, Vendor: "nvidia", Name: "NVIDIA GeForce RTX 4090", Model: "RTX-4090", Memory: 24 << 30})
+	w.hear("strong", wire.AgentReport{Host: strong})
+	w.settle()
+	for role, want := range map[string]func(*raylink.ClusterSpec){
+		"head":   func(s *raylink.ClusterSpec) { s.Head.Resources.GPU = raylink.Unit },
+		"worker": func(s *raylink.ClusterSpec) { s.Workers[0].Resources.GPU = raylink.Unit / 2 },
+	} {
+		spec := specOf("c", 1, 1)
+		want(&spec)
+		spec.Isolation = raylink.IsolationGVisor
+		_, err := Place(w.s, w.seen, w.now, spec)
+		if told := raylink.AsError(err); err == nil || told.Code != raylink.CodeUnsupported || !strings.Contains(told.Error(), "GPU in gVisor") || told.Hint == "" {
+			t.Errorf("%s: %v", role, err)
+		}
+		spec.Isolation = raylink.IsolationContainer
+		if _, err := Place(w.s, w.seen, w.now, spec); err != nil && raylink.AsError(err).Code == raylink.CodeUnsupported {
+			t.Errorf("%s, without gVisor: %v", role, err)
+		}
+	}
+}
+
 // TestImageIsNear: of machines at one price those that have the image come first; a cheaper one without it comes before them.
 func TestImageIsNear(t *testing.T) {
 	w := newWorld(t)

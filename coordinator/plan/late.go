@@ -48,7 +48,7 @@ func late(s *state.State, seen Seen, now time.Time, c *state.Cluster, leases []*
 			f.Machine = l.Machine
 		}
 	}
-	f.Reason = fmt.Sprintf("not done after %s: %s", Deadline(c.Phase), strings.Join(names, ", "))
+	f.Reason = fmt.Sprintf("not done after %s: %s", deadline(s, c, leases), strings.Join(names, ", "))
 	return f
 }
 

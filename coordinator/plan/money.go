@@ -32,8 +32,8 @@ func Money(s *state.State, now time.Time) []state.Command {
 		steps = append(steps, &state.RunPayouts{})
 	}
 	for _, asset := range tokens {
-		if len(s.Payouts.Queue[asset]) > 0 && s.Payouts.Ready(now, asset, s.Treasury(asset).Free()) {
-			steps = append(steps, &state.MakeBatch{Asset: asset})
+		if len(s.Payouts.Queue[asset]) > 0 && s.Payouts.Ready(now, asset, s.Treasury(asset).MayLeave()) {
+			steps = append(steps, &state.MakeBatch{Asset: asset, Aside: true})
 		}
 	}
 	for _, b := range s.Buybacks {

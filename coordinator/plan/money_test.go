@@ -58,6 +58,9 @@ func (w *world) market(tenant, supplier raylink.AccountID, takes money.Asset) {
 	}
 }
 
+// agreed is the budget of a quote that names none.
+const agreed = -1
+
 // paying is as alive, but pays from a purse, with a budget in micro-USD; one minute of it costs 2 dollars, and 2 % more in USDC.
 func paying(t *testing.T, p exchange.Purse, budget int64, takes money.Asset) (*world, *state.Cluster, []*state.Lease) {
 	t.Helper()
@@ -76,7 +79,7 @@ func paying(t *testing.T, p exchange.Purse, budget int64, takes money.Asset) (*w
 	}
 	c := &state.CreateCluster{ID: id[raylink.ClusterID]("c", "paying"), Owner: tenant, Quote: id[raylink.QuoteID]("q", "paying"),
 		Leases: []raylink.LeaseID{id[raylink.LeaseID]("l", "payinga"), id[raylink.LeaseID]("l", "payingb")}}
-	w.apply(&state.MakeQuote{ID: c.Quote, Owner: tenant, Spec: spec, Image: "raylink/worker", Nodes: nodes, Purse: p, Budget: budget}, c,
+	w.apply(&state.MakeQuote{ID: c.Quote, Owner: tenant, Spec: spec, Image: "raylink/worker", Nodes: nodes, Purse: p, Budget: max(budget, 0), Bounded: budget == agreed}, c,
 		&state.AdvanceCluster{ID: c.ID, Phase: raylink.PhaseReady})
 	return w, w.s.Clusters[c.ID], w.s.ClusterLeases(c.ID)
 }
@@ -173,6 +176,54 @@ func TestBudgetEndsInOrder(t *testing.T) {
 		spent := w.s.Spent(c)
 		if !strings.Contains(c.Reason, "budget") || spent > 41_000_000 || spent < 41_000_000-2*2_040_000 || !strings.Contains(warned, "budget") {
 			t.Errorf("%s: %d spent, reason %q, warnings %q", p, spent, c.Reason, warned)
+		}
+	}
+}
+
+// TestBudgetAlarm: a cluster carries a warning from the part of its budget on that its owner chose, 80 % where he chose none, and loses it when the budget
+// is raised.
+func TestBudgetAlarm(t *testing.T) {
+	const budget, minute = 180_000_000, 2_040_000
+	for chosen, at := range map[int64]int64{0: 144_000_000, 30: 54_000_000} {
+		w, c, leases := paying(t, exchange.USDC, budget, money.USDC)
+		w.apply(&state.SetBudget{ID: c.ID, Budget: budget, Alarm: chosen})
+		for !strings.Contains(w.live(c, leases), "of its budget is spent") {
+			if w.s.Spent(c) >= at+minute {
+				t.Fatalf("alarm at %d %%: %d spent, and no warning but %q", chosen, w.s.Spent(c), c.Warning)
+			}
+		}
+		if spent := w.s.Spent(c); spent < at || !strings.Contains(c.Warning, fmt.Sprintf("%d %% of its budget is spent, which is 180.000000 USD in all; `raylink budget cluster paying AMOUNT`", at*100/budget)) {
+			t.Errorf("alarm at %d %%: %d spent, warning %q", chosen, spent, c.Warning)
+		}
+		w.apply(&state.SetBudget{ID: c.ID, Budget: 2 * budget})
+		if warning := w.live(c, leases); warning != "" {
+			t.Errorf("alarm at %d %%: of twice as much it warns %q", chosen, warning)
+		}
+	}
+}
+
+// TestContractEndsInOrder: a cluster of a quote that named no budget ends by what its purse held then, whatever was topped up since. The warning before
+// says what lets the rest be spent, and with the owner's word it is.
+func TestContractEndsInOrder(t *testing.T) {
+	const held, more = 200_000_000, 50_000_000
+	for _, word := range []bool{false, true} {
+		w, c, leases := paying(t, exchange.USDC, agreed, money.USDC)
+		m, _ := w.s.Deposits.Treasury.Of(money.USDC)
+		w.apply(&state.ObserveDeposit{Observation: deposit.Observation{Signature: "sig-later", After: "sig-USDC", Account: m.Account, Mint: m.Mint, Program: m.Program, Decimals: m.Decimals,
+			Delta: more, Senders: []string{address(string(c.Owner))}, Witnesses: []string{"one"}}})
+		most := int64(held)
+		warned := w.untilEnd(c, leases, func(int) {
+			if word && strings.Contains(c.Warning, "there is more in the purse, and `raylink budget cluster paying AMOUNT` lets it be spent") {
+				most = held + more
+				w.apply(&state.SetBudget{ID: c.ID, Budget: most})
+			}
+		})
+		spent := w.s.Spent(c)
+		if spent > most || spent < most-2*2_040_000 || !strings.Contains(warned, "at most 200.000000 USD in all, lasts for") {
+			t.Errorf("agreed to more: %v; %d spent of %d, warnings %q", word, spent, most, warned)
+		}
+		if why := "its budget is used up: it was agreed to cost at most 200.000000 USD; a new quote agrees to another sum (`--budget`)"; (c.Reason == why) == word || c.Failure != nil {
+			t.Errorf("agreed to more: %v; reason %q", word, c.Reason)
 		}
 	}
 }

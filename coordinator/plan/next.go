@@ -55,9 +55,12 @@ func offers(s *state.State, seen Seen, now time.Time) []state.Command {
 		steps = append(steps, &state.SetOffer{ID: id, Offer: *seen.Machines[id].Report.Offer})
 	}
 	for _, id := range slices.Sorted(maps.Keys(seen.Gateways)) {
-		url, g := seen.Gateways[id].Report.URL, s.Gateways[id]
-		if g != nil && url != "" && url != g.URL && state.CheckURL(url) == nil {
-			steps = append(steps, &state.SetGatewayURL{ID: id, URL: url})
+		r, g := seen.Gateways[id].Report, s.Gateways[id]
+		if state.CheckBeside(r.Beside) != nil {
+			r.Beside = ""
+		}
+		if g != nil && r.URL != "" && (r.URL != g.URL || r.Beside != g.Beside) && state.CheckURL(r.URL) == nil {
+			steps = append(steps, &state.SetGatewayURL{ID: id, URL: r.URL, Beside: r.Beside})
 		}
 	}
 	return steps
@@ -193,7 +196,7 @@ func nextOfCluster(s *state.State, seen Seen, now time.Time, c *state.Cluster) [
 		return []state.Command{&state.AdvanceCluster{ID: c.ID, Phase: next}}
 	}
 	entered := c.Stages[len(c.Stages)-1].At
-	if now.Sub(entered) > Deadline(c.Phase) && now.Sub(seen.Since) > ListenFor && !seen.loss.hits(leases) {
+	if now.Sub(entered) > deadline(s, c, leases) && now.Sub(seen.Since) > ListenFor && !seen.loss.hits(leases) {
 		return fail(c, late(s, seen, now, c, leases))
 	}
 	return nil
@@ -313,20 +316,17 @@ func funds(s *state.State, now time.Time, c *state.Cluster) (end, warning string
 	limited := r.Budget < r.Held+r.Purse
 	switch left := r.Minutes() - pending; {
 	case left < 1 && limited:
-		return "its budget, or the account's cap for today, is used up", ""
+		return usedUp(c, r), ""
 	case left < 1 && r.Halt != "":
 		return "the price of IO cannot be believed (" + r.Halt + ") and what was held is used up", ""
 	case left < 1:
 		return "the balance is used up", ""
 	case left <= WarnRunway && limited:
-		return "", fmt.Sprintf("the budget, or the account's cap for today, lasts for %d minutes or less; raise it (`raylink budget`), or the cluster ends in order", WarnRunway)
+		return "", lastsFor(c, r)
 	case r.Halt != "":
 		return "", fmt.Sprintf("the price of IO cannot be believed (%s): the hold is used up, and then the cluster ends in order", r.Halt)
 	case left <= WarnRunway:
 		return "", fmt.Sprintf("the balance lasts for %d minutes or less; top it up, or the cluster ends in order", WarnRunway)
 	}
-	if limit, today := s.CapOf(c.Owner); limit.Alarm > 0 && limit.PerDay > 0 && today >= limit.PerDay/100*limit.Alarm {
-		return "", fmt.Sprintf("%d %% of the account's cap for today is spent", limit.Alarm)
-	}
-	return "", ""
+	return "", alarms(s, c)
 }

@@ -9,6 +9,7 @@ import (
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/overlay"
 	"raylink/raylink/ray"
 	"raylink/raylink/wire"
@@ -56,7 +57,16 @@ func rayNodeOf(s *state.State, c *state.Cluster, l *state.Lease) ray.Node {
 	head := s.Leases[c.Leases[0]]
 	m := s.Machines[l.Machine]
 	return ray.Node{Cluster: c.Spec.Name, Lease: l.ID, Machine: l.Machine, Role: l.Role, Address: l.Address, Head: head.Address, Group: group,
-		Arch: m.Offer.Arch, Accelerator: m.Offer.Accelerator, Labels: m.Offer.Labels}
+		Arch: m.Offer.Arch, Accelerator: m.Offer.Accelerator, Labels: m.Offer.Labels, Device: rayDevice(m.Offer.Accelerator, group)}
+}
+
+// rayDevice are Ray's resources for a node's device, by all the names that the catalogue has for it: a GPU's for a node that has one, a processor's for each.
+func rayDevice(accelerator string, group raylink.NodeGroup) map[string]int64 {
+	e, ok := catalogue.Find(accelerator)
+	if !ok || e.Kind == raylink.DeviceGPU && group.Resources.GPU == 0 {
+		return nil
+	}
+	return e.Resources()
 }
 
 func want(p raylink.Phase, role raylink.NodeRole) raylink.Want {

@@ -28,20 +28,23 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 		return nil, raylink.Errorf(raylink.CodeUnsupported, "no machine offers the isolation %.40q", string(spec.Isolation)).WithHint("there are container and gvisor")
 	}
 	nodes := nodesOf(spec)
+	if spec.Isolation == raylink.IsolationGVisor && slices.ContainsFunc(nodes, func(n wanted) bool { return n.Resources.GPU > 0 }) {
+		return nil, raylink.Errorf(raylink.CodeUnsupported, "%s", raylink.WhyNoGVisorGPU).WithHint("ask for the isolation %s, or for no GPU", raylink.IsolationContainer)
+	}
 	has := map[raylink.MachineID]bool{}
 	free := map[raylink.MachineID]raylink.Resources{}
+	waits := map[raylink.MachineID]int64{}
 	at := NewStandings(s, seen, now)
 	for _, id := range slices.Sorted(maps.Keys(s.Machines)) {
 		m := s.Machines[id]
 		if at.Takes(m) {
 			room := minus(m.Offer.Resources, s.Used(id))
-			room.GPU = min(room.GPU, s.FreeGPUs(m)*raylink.Unit) // a lease gets particular ones
-			free[id] = room
+			free[id], waits[id] = particular(s, m, room, now)
 			has[id] = image != "" && stocks(seen.Machines[id].Report.Images, spec.Image, image, m.Offer.Arch)
 		}
 	}
 	for i := range nodes {
-		nodes[i].has, nodes[i].isolation = has, spec.Isolation
+		nodes[i].has, nodes[i].waits, nodes[i].isolation = has, waits, spec.Isolation
 	}
 	waiting := provenOnly(s, now, free)
 	order := make([]int, len(nodes))
@@ -59,6 +62,21 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 		out[i] = n.QuoteNode
 	}
 	return out, nil
+}
+
+// particular leaves of a machine's room the GPUs that a lease can be given by their UUIDs, and says how many more only wait for a proof. A machine that has
+// not told which GPUs it has can give none.
+func particular(s *state.State, m *state.Machine, room raylink.Resources, now time.Time) (raylink.Resources, int64) {
+	if m.Host == nil {
+		room.GPU = 0
+		return room, 0
+	}
+	left := room.GPU
+	room.GPU = min(left, s.FreeGPUs(m)*raylink.Unit)
+	if !s.Proving.Required {
+		return room, 0
+	}
+	return room, min(left-room.GPU, (int64(len(m.GPUs()))-m.ProvenGPUs(now))*raylink.Unit)
 }
 
 // option is a machine that has room for a node, at its price.
@@ -175,8 +193,9 @@ type wanted struct {
 	state.QuoteNode
 	require   map[string]string
 	isolation raylink.Isolation
-	has       map[raylink.MachineID]bool // that have the image
-	image     string                     // as the manifest names it
+	has       map[raylink.MachineID]bool  // that have the image
+	waits     map[raylink.MachineID]int64 // GPUs that are free and not proven, in 1/10,000
+	image     string                      // as the manifest names it
 }
 
 // nearer compares two machines by whether they have the image.
@@ -256,6 +275,8 @@ func unfit(m *state.Machine, free raylink.Resources, n wanted) string {
 	switch {
 	case !m.Has(n.isolation):
 		return "without the isolation " + string(n.isolation)
+	case free.GPU < n.Resources.GPU && free.GPU+n.waits[m.ID] >= n.Resources.GPU:
+		return "with GPUs that are not proven"
 	case free.GPU < n.Resources.GPU:
 		return "without enough free GPUs"
 	case free.CPU < n.Resources.CPU:

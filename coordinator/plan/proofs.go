@@ -12,6 +12,7 @@ import (
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/challenge"
 	"raylink/raylink/wire"
 )
@@ -30,7 +31,7 @@ func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 	open := len(running)
 	for _, p := range running {
 		if p.Expired(now) {
-			steps = append(steps, &state.ExpireProof{ID: p.ID, Machine: p.Machine})
+			steps = append(steps, &state.ExpireProof{ID: p.ID, Machine: p.Machine, Walk: p.State == state.ProofCommitted && p.Task.Walks()})
 		}
 	}
 	if !s.Proving.Required {
@@ -124,7 +125,7 @@ func why(known *state.Proven, claim state.Claim, now time.Time) string {
 		return state.WhyChanged // an agent that changes its mind all the time must not fill the log
 	case known.Claim != claim:
 		return ""
-	case known.PassedAt == nil || known.State != state.ProofPassed || known.Rounds > 0 || known.Missed > 0:
+	case known.PassedAt == nil || known.State != state.ProofPassed || known.Rounds > 0 || known.WalkRounds > 0 || known.Missed > 0:
 		return state.WhyRetry
 	}
 	return state.WhyDue
@@ -149,14 +150,19 @@ func using(leases []*state.Lease, device string) *state.Lease {
 	return nil
 }
 
-// ProofTask is what a device is to compute: products, and every other time a walk through its memory as well, whose filling would spoil the rate.
-// Under a lease the memory is the tenant's.
+// ProofTask is what a device is to compute: products, and every other time a walk through its memory as well, whose filling would spoil the rate. After a slow
+// walk it is a walk again. Under a lease the memory is the tenant's. How long the first products and all walks are is the catalogue's word for such a model.
 func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim state.Claim, idle bool) challenge.Task {
 	memory, rate := int64(0), int64(0)
+	if least, _, ok := catalogue.Band(claim.Device()); ok && claim.Kind == raylink.DeviceGPU {
+		rate = 2 * least // the first guess: half of what dp4a reaches
+	}
 	if known != nil && known.Claim == claim {
-		rate = known.Guess
-		shown := known.PassedAt != nil && known.State == state.ProofPassed && known.Rounds == 0
-		if shown && idle && s.Proving.Memory && (known.WalkedAt == nil || known.WalkedAt.Before(*known.PassedAt)) {
+		if known.Guess > 0 {
+			rate = known.Guess
+		}
+		shown, again := known.PassedAt != nil && known.Rounds == 0, known.WalkRounds > 0
+		if shown && idle && s.Proving.Memory && (again || known.State == state.ProofPassed && (known.WalkedAt == nil || known.WalkedAt.Before(*known.PassedAt))) {
 			if memory = claim.Memory; claim.Kind == raylink.DeviceCPU {
 				memory = m.Offer.Resources.Memory
 			}
@@ -168,7 +174,7 @@ func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim stat
 		}
 		rate = max(min(rate, 1<<40)*s.Proving.Work.Milliseconds()/challenge.ProofTime.Milliseconds(), 1)
 	}
-	t := challenge.TaskFor(claim.Kind, memory, rate)
+	t := challenge.TaskFor(claim.Kind, memory, rate, catalogue.Reads(claim.Device()))
 	t.Links = min(t.Links, state.MaxProofLinks)
 	t.Openings = min(s.Proving.Openings, t.Links*t.TilesPerLink())
 	return t

@@ -23,9 +23,13 @@ func supply(s *state.State, seen Seen, now time.Time) []state.Command {
 	}) {
 		steps = append(steps, &state.SetHost{ID: id, Host: *seen.Machines[id].Report.Host})
 	}
+	said := map[raylink.MachineID]bool{} // of these more is known in the next look
+	for _, c := range steps {
+		said[c.(*state.SetHost).ID] = true
+	}
 	rules := map[raylink.MachineID]state.Command{}
 	for id, m := range s.Machines {
-		if m.Host == nil && m.Quarantine == nil && m.Record.Row == 0 && len(m.Proven) == 0 {
+		if m.Host == nil && m.Quarantine == nil && m.Record.Row == 0 && len(m.Proven) == 0 || said[id] {
 			continue
 		}
 		if c := rule(s, m, now); c != nil {
@@ -58,11 +62,21 @@ func newHost(m *state.Machine, said *raylink.Host, now time.Time) bool {
 	return due && state.CheckHost(*said) == nil
 }
 
-// broken says that a GPU which could be used cannot any more. That is followed at once, so that nothing is placed on it; the way back takes HostRest.
+// broken says that GPUs which could be used cannot any more, or are gone, and nothing else has become usable: so it goes downwards only, and no agent can
+// fill the log. That is followed at once, so that nothing is placed on them; the way back takes HostRest.
 func broken(was, said *raylink.Host) bool {
-	return slices.ContainsFunc(said.Devices, func(d raylink.Device) bool {
-		return d.Fault != "" && slices.ContainsFunc(was.Devices, func(w raylink.Device) bool { return w.ID == d.ID && w.Fault == "" })
-	})
+	before, after := usable(was), usable(said)
+	return len(after) < len(before) && !slices.ContainsFunc(after, func(gpu string) bool { return !slices.Contains(before, gpu) })
+}
+
+func usable(h *raylink.Host) []string {
+	var gpus []string
+	for _, d := range h.Devices {
+		if d.Kind == raylink.DeviceGPU && d.Fault == "" {
+			gpus = append(gpus, d.ID)
+		}
+	}
+	return gpus
 }
 
 // faultOf is what is wrong with the first GPU that has a fault, in its agent's words. The bus tells the owner which it is; the UUID nobody is told.
@@ -84,6 +98,17 @@ func faultOf(h *raylink.Host) string {
 func rule(s *state.State, m *state.Machine, now time.Time) state.Command {
 	reason, detail := cause(s, m)
 	q := m.Quarantine
+	if reason == raylink.ReasonNone && m.Host != nil && m.State != state.MachineBanned {
+		due, standing := doubtful(m, now)
+		if standing {
+			return nil
+		}
+		if due {
+			if detail = doubt(m); detail != "" {
+				reason = raylink.ReasonImplausible
+			}
+		}
+	}
 	switch {
 	case q == nil && reason != raylink.ReasonNone:
 		return &state.QuarantineMachine{ID: m.ID, Reason: reason, Detail: detail}

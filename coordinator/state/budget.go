@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"time"
 
 	"raylink/billing/exchange"
@@ -79,9 +80,9 @@ func (s *State) CapOf(id raylink.AccountID) (limit Cap, today int64) {
 	return Cap{}, 0
 }
 
-// budgetLeft is for how many minutes, of at most micro micro-USD each, a cluster's budget and its owner's cap still last.
-func (s *State) budgetLeft(c *Cluster, micro int64) int64 {
-	left := int64(NoLimit)
+// budgetLeft is for how many minutes, of at most micro micro-USD each, a cluster's budget and its owner's cap still last, and whether the cap ends first.
+func (s *State) budgetLeft(c *Cluster, micro int64) (left int64, byCap bool) {
+	left = NoLimit
 	if c.Budget > 0 {
 		left = max(c.Budget-s.Spent(c), 0) / micro
 	}
@@ -93,9 +94,11 @@ func (s *State) budgetLeft(c *Cluster, micro int64) int64 {
 				all += each
 			}
 		}
-		left = min(left, max(limit.PerDay-today, 0)/all)
+		if under := max(limit.PerDay-today, 0) / all; under < left {
+			left, byCap = under, true
+		}
 	}
-	return left
+	return left, byCap
 }
 
 // holdMinutes is how many minutes are kept aside for a cluster: an hour, or what its budget leaves.
@@ -107,10 +110,28 @@ func (s *State) holdMinutes(c *Cluster) int64 {
 	return min(HoldMinutes, max(c.Budget-s.Spent(c), 0)/micro)
 }
 
+// BudgetAlarm is the part of its budget, in percent, at which a cluster carries a warning where its owner has chosen no other.
+const BudgetAlarm = 80
+
+// AlarmAt is the part of its budget, in percent, at which a cluster carries a warning; 0 for one without a budget.
+func (c *Cluster) AlarmAt() int64 {
+	if c.Budget == 0 {
+		return 0
+	}
+	return cmp.Or(c.Alarm, BudgetAlarm)
+}
+
+// Alarmed says whether a cluster has cost the part of its budget at which it carries a warning.
+func (s *State) Alarmed(c *Cluster) bool {
+	at := c.AlarmAt()
+	return at > 0 && s.Spent(c) >= c.Budget/100*at+c.Budget%100*at/100
+}
+
 // SetBudget changes the most that a cluster may ever cost: its owner agreed to another sum.
 type SetBudget struct {
 	ID     raylink.ClusterID `json:"id"`
-	Budget int64             `json:"budget"` // micro-USD, fee included; 0 is no limit but the purse
+	Budget int64             `json:"budget"`          // micro-USD, fee included; 0 is no limit but the purse
+	Alarm  int64             `json:"alarm,omitempty"` // percent of it at which the cluster carries a warning; 0 leaves that as it is
 }
 
 func (*SetBudget) kind() string { return "cluster.budget" }
@@ -122,6 +143,10 @@ func (c *SetBudget) apply(s *State) (any, error) {
 	}
 	if cl.Phase.Over() || cl.Phase == raylink.PhaseEnding {
 		return nil, raylink.Errorf(raylink.CodeConflict, "cluster %s has ended", c.ID).WithHint("create another: `raylink cluster create -f FILE --budget AMOUNT`")
+	}
+	if c.Alarm < 0 || c.Alarm > 100 {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "an alarm at %d percent of the budget: it is 1 to 100, or 0 to leave it as it is", c.Alarm).
+			WithHint("such as `raylink budget cluster NAME 12.50 --alarm 50`")
 	}
 	used, err := s.used(cl)
 	if err != nil {
@@ -137,6 +162,7 @@ func (c *SetBudget) apply(s *State) (any, error) {
 		cl.Budget = before
 		return nil, err
 	}
+	cl.Alarm = cmp.Or(c.Alarm, cl.Alarm)
 	if cl.Phase == raylink.PhaseReady {
 		s.refill(cl)
 	}
@@ -205,7 +231,8 @@ func (s *State) RunsOut(c *Cluster) *time.Time {
 	return &at
 }
 
-// PurseRunsOut predicts when an account's purse is used up by all its ready clusters together; nil as above.
+// PurseRunsOut predicts when an account's purse is used up by all its ready clusters together; nil as above. While the price of IO cannot be believed,
+// what is held in IO is all there is.
 func (s *State) PurseRunsOut(owner raylink.AccountID, p exchange.Purse) *time.Time {
 	var perMinute, have int64
 	for _, c := range s.Clusters {
@@ -218,7 +245,10 @@ func (s *State) PurseRunsOut(owner raylink.AccountID, p exchange.Purse) *time.Ti
 	if perMinute <= 0 {
 		return nil
 	}
-	minutes := (have + s.Free(owner, p).Minor) / perMinute
+	if _, err := s.Prices.Snapshot(s.Now); err == nil || p.Asset() != money.IO {
+		have += s.Free(owner, p).Minor
+	}
+	minutes := have / perMinute
 	if minutes > farAway {
 		return nil
 	}

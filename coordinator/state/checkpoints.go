@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -115,6 +116,16 @@ func (c *RecordAnchor) apply(s *State) (any, error) {
 		return nil, nil
 	}
 	return nil, raylink.Errorf(raylink.CodeNotFound, "no checkpoint %d", c.Seq)
+}
+
+// Anchored is the newest checkpoint that is on the chain; nil while there is none.
+func (s *State) Anchored() *ledger.Anchor {
+	for _, point := range slices.Backward(s.Checkpoints) {
+		if point.Anchor != "" {
+			return &ledger.Anchor{Seq: point.Seq, Hash: point.Hash, Signature: point.Anchor}
+		}
+	}
+	return nil
 }
 
 // Unanchored is the newest checkpoint, if it is not on the chain yet.

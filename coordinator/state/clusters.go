@@ -35,6 +35,7 @@ type Cluster struct {
 	BalanceBefore int64             // what was free in the purse just before the hold, in its minor units
 	Purse         exchange.Purse    // what it pays from; empty for granted credit
 	Budget        int64             // micro-USD, fee included: the most that it may ever cost; 0 is no limit but the purse
+	Alarm         int64             `json:",omitempty"` // percent of Budget at which it carries a warning; 0 is BudgetAlarm
 	CreatedAt     time.Time
 	ReadyAt       *time.Time
 	EndingAt      *time.Time // minutes that end later are not charged

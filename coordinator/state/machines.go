@@ -46,6 +46,7 @@ type Gateway struct {
 	PublicKey string
 	URL       string
 	JoinedAt  time.Time
+	Beside    string `json:",omitempty"` // id of the coordinator that it stands beside, as it says; empty when it has not said
 }
 
 // Member is one coordinator, as the group knows it.
@@ -174,6 +175,7 @@ type SetMachine struct {
 	State  string            `json:"state"`
 	Reason string            `json:"reason,omitempty"`
 	Admin  bool              `json:"admin,omitempty"`  // an admin asks, not the owner
+	Leaves *time.Time        `json:"leaves,omitempty"` // the early form of Notice, which nothing proposes any more: the time itself
 	Notice time.Duration     `json:"notice,omitempty"` // draining: after it the owner takes the machine back; whatever runs then ends in order
 }
 
@@ -192,12 +194,18 @@ func (c *SetMachine) apply(s *State) (any, error) {
 			return nil, err
 		}
 	}
+	if c.Leaves != nil && (c.Notice != 0 || c.State != MachineDraining || !c.Leaves.After(s.Now) || c.Leaves.Sub(s.Now) > MaxNotice) {
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a notice belongs to a drain, lies in the future, and is at most %s long", MaxNotice)
+	}
 	if c.Notice < 0 || c.Notice > MaxNotice || c.Notice > 0 && c.State != MachineDraining {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "a notice belongs to a drain, and is at most %s long", MaxNotice)
 	}
 	var leaves *time.Time
 	if c.Notice > 0 {
 		at := s.Now.Add(c.Notice)
+		leaves = &at
+	} else if c.Leaves != nil {
+		at := c.Leaves.UTC()
 		leaves = &at
 	}
 	if m.State != c.State {
@@ -235,11 +243,11 @@ func (c *JoinGateway) apply(s *State) (any, error) {
 	if _, err := s.consume(c.TokenHash, JoinKindGateway, string(c.ID)); err != nil {
 		return nil, err
 	}
-	joined := s.Now
+	joined, beside := s.Now, ""
 	if g, ok := s.Gateways[c.ID]; ok {
-		joined = g.JoinedAt
+		joined, beside = g.JoinedAt, g.Beside
 	}
-	s.Gateways[c.ID] = &Gateway{ID: c.ID, Name: c.Name, PublicKey: c.PublicKey, URL: c.URL, JoinedAt: joined}
+	s.Gateways[c.ID] = &Gateway{ID: c.ID, Name: c.Name, PublicKey: c.PublicKey, URL: c.URL, JoinedAt: joined, Beside: beside}
 	return c.ID, nil
 }
 
@@ -255,10 +263,19 @@ func CheckURL(text string) error {
 	return nil
 }
 
-// SetGatewayURL records where a gateway serves now.
+// CheckBeside refuses what cannot be the id of the coordinator that a gateway stands beside; a gateway need not say one.
+func CheckBeside(id string) error {
+	if id != "" && !(identity.Principal{Kind: identity.Coordinator, ID: id}).Valid() {
+		return raylink.Errorf(raylink.CodeInvalid, "%.100q is no coordinator's id", id).WithHint("`raylink admin status` lists them")
+	}
+	return nil
+}
+
+// SetGatewayURL records where a gateway serves now, and which coordinator it stands beside.
 type SetGatewayURL struct {
-	ID  raylink.GatewayID `json:"id"`
-	URL string            `json:"url"`
+	ID     raylink.GatewayID `json:"id"`
+	URL    string            `json:"url"`
+	Beside string            `json:"beside,omitempty"` // a coordinator's id; it need not be one of the group yet
 }
 
 func (*SetGatewayURL) kind() string { return "gateway.url" }
@@ -271,7 +288,10 @@ func (c *SetGatewayURL) apply(s *State) (any, error) {
 	if err := CheckURL(c.URL); err != nil {
 		return nil, err
 	}
-	g.URL = c.URL
+	if err := CheckBeside(c.Beside); err != nil {
+		return nil, err
+	}
+	g.URL, g.Beside = c.URL, c.Beside
 	return c.ID, nil
 }
 

@@ -156,7 +156,64 @@ func export(t tester, s *State) verify.Report {
 		header.Cluster = string(id)
 		bill(t, s, header, report)
 	}
+	header.Cluster = ""
+	suppliers := map[raylink.AccountID]bool{}
+	for _, l := range s.Leases {
+		suppliers[l.Supplier] = true
+	}
+	for id := range suppliers {
+		earnings(t, s, header, string(id), report)
+	}
 	return report
+}
+
+// earnings exports a supplier's part of the journal and verifies it: it says what the whole journal says of his leases and of what he has.
+func earnings(t tester, s *State, header verify.Header, supplier string, whole verify.Report) {
+	t.Helper()
+	header.Supplier, header.Machines = supplier, map[string]ed25519.PublicKey{}
+	his := func(lease string) bool { return string(s.Leases[raylink.LeaseID(lease)].Supplier) == supplier }
+	for id, l := range s.Leases {
+		if his(string(id)) {
+			header.Machines[string(l.Machine)], _ = identity.DecodeKey(s.Machines[l.Machine].PublicKey)
+		}
+	}
+	var b bytes.Buffer
+	err := verify.WriteEarnings(&b, header, s.Ledger, his, header.GroupKey, func(m []byte) []byte { return ed25519.Sign(groupKey(), m) })
+	if err != nil {
+		t.Fatalf("exporting earnings: %v", err)
+	}
+	report, err := verify.Verify(&b)
+	if err != nil || !report.OK() {
+		t.Errorf("the earnings of %s: %v %v", supplier, err, report.Problems)
+	}
+	leases := slices.DeleteFunc(slices.Clone(whole.Leases), func(l verify.LeaseReport) bool { return !his(l.Lease) })
+	if !slices.Equal(leases, report.Leases) {
+		t.Errorf("the earnings of %s say\n%+v\nthe journal\n%+v", supplier, report.Leases, leases)
+	}
+	flights := map[string]bool{} // of what he has earned
+	paid := map[money.Asset]int64{}
+	for _, p := range s.Payouts.Payouts {
+		if p.Kind == payout.Settlement && p.Account == supplier {
+			if flights[ledger.Payout(p.ID)] = true; p.State == payout.Paid {
+				paid[p.Asset] += p.Amount
+			}
+		}
+	}
+	accounts := slices.DeleteFunc(slices.Clone(whole.Accounts), func(a ledger.Account) bool {
+		who, earned := ledger.EarnedBy(a.Name)
+		return !flights[a.Name] && !(earned && who == supplier)
+	})
+	if !slices.Equal(accounts, report.Accounts) {
+		t.Errorf("by his file %s has\n%v\nby the journal\n%v", supplier, report.Accounts, accounts)
+	}
+	for _, sum := range report.PaidOut {
+		paid[sum.Asset] -= sum.Minor
+	}
+	for asset, left := range paid {
+		if left != 0 {
+			t.Errorf("%s was paid %d minor units of %s that are not in his file", supplier, left, asset)
+		}
+	}
 }
 
 // bill exports a cluster's part of the journal and verifies it: it says what the whole journal says of the cluster.

@@ -27,6 +27,7 @@ func (k *walker) ofClusters() Command {
 		q := k.w.quoteOf(name, owner, 1, k.machines()[:rapid.IntRange(1, 3).Draw(k.t, "nodes")]...)
 		q.ID = raylink.QuoteID(fmt.Sprintf("q-%s%c%caaaaaa", name, 'a'+len(k.w.log)/20%20, 'a'+len(k.w.log)%20))
 		q.Purse, q.Budget = draw(k.dice, "purse", append(exchange.Purses(), "")), micro
+		q.Bounded = micro == 0 && len(k.w.log)%2 == 0
 		if k.w.try(q) != nil {
 			return nil
 		}
@@ -147,14 +148,14 @@ func (k *walker) ofPayouts() Command {
 			return k.outcome()
 		case len(book.Work()) > 0:
 			return k.attempt()
-		case len(book.Queue[asset]) > 0 && book.Ready(k.w.s.Now, asset, k.w.s.Treasury(asset).Free()):
-			return &MakeBatch{Asset: asset}
+		case len(book.Queue[asset]) > 0 && book.Ready(k.w.s.Now, asset, k.w.s.Treasury(asset).MayLeave()):
+			return &MakeBatch{Asset: asset, Aside: true}
 		}
 	}
 	switch draw(k.dice, "do", []string{"withdraw", "outcome", "attempt", "batch", "withdraw", "run", "outcome", "attempt", "batch", "outcome", "attempt", "refund", "change", "change", "seen", "halt"}) {
 	case "withdraw":
 		r := payout.Request{ID: fmt.Sprint("w", len(k.w.log)%40), Kind: draw(k.dice, "kind", []payout.Kind{payout.Withdrawal, payout.Withdrawal, payout.Settlement}), Account: string(owner),
-			Asset: asset, Amount: draw(k.dice, "amount", []int64{1_000_000, 6_000_000, 10_000_000, 1}), Wallet: address(string(owner))}
+			Asset: asset, Amount: draw(k.dice, "amount", []int64{1_000_000, 6_000_000, 90_000_000, 1}), Wallet: address(string(owner))}
 		return &RequestPayout{By: "x", Request: r}
 	case "refund":
 		if waiting := k.w.s.Deposits.Suspense; len(waiting) > 0 {
@@ -166,7 +167,7 @@ func (k *walker) ofPayouts() Command {
 	case "run":
 		return &RunPayouts{}
 	case "batch":
-		return &MakeBatch{Asset: asset}
+		return &MakeBatch{Asset: asset, Aside: true}
 	case "attempt":
 		return k.attempt()
 	case "outcome":

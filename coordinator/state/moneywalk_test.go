@@ -36,7 +36,7 @@ type transaction struct {
 }
 
 // TestMoneyWalk: whatever comes in whatever order, sums are zero, the books say what the chain says, nobody is paid twice, nothing is credited twice,
-// no cluster costs more than was agreed, a refusal changes nothing, and a stranger finds nothing wrong with the journal. With RAYLINK_REAL=1 the walks
+// no cluster costs more than was agreed, no supplier is paid with what is a customer's, a refusal changes nothing, and a stranger finds nothing wrong with the journal. With RAYLINK_REAL=1 the walks
 // are longer.
 func TestMoneyWalk(t *testing.T) {
 	t.Parallel()
@@ -66,7 +66,7 @@ func TestMoneyWalk(t *testing.T) {
 	t.Logf("accepted: %v", all)
 }
 
-// begun is where every walk begins: accounts with money in every purse, machines, a price.
+// begun is where every walk begins: accounts with money in every purse, machines, a price, suppliers whom the treasury is short for.
 func begun(t *testing.T) *walker {
 	w := newWorld(t)
 	k := &walker{dice: dice{w: w}, past: map[money.Asset][]transaction{}}
@@ -95,6 +95,7 @@ func begun(t *testing.T) *walker {
 		w.must(&RequestCardTopup{ID: id, Account: a, Amount: usd("30")}, cardPaid(id, 3000))
 	}
 	w.must(&SetBuyback{Threshold: 1, Interval: time.Minute})
+	k.short()
 	return k
 }
 
@@ -124,6 +125,7 @@ func (k *walker) step() {
 		}
 	}
 	even(k.t, s)
+	kept(k.t, s, c.kind())
 }
 
 // chain holds the journal against the chain: treasury:chain is minus what was observed, once each, and each payout was paid by one landed attempt.

@@ -204,12 +204,17 @@ func (c *ChangePayout) apply(s *State) (any, error) {
 // MakeBatch puts the payouts of an asset that can go out now into a batch. Where none can, nothing happens.
 type MakeBatch struct {
 	Asset money.Asset `json:"asset"`
+	Aside bool        `json:"aside,omitempty"` // no settlement is paid with what is kept aside; entries from before that rule lack it, and do what they did
 }
 
 func (*MakeBatch) kind() string { return "payout.batch" }
 
 func (c *MakeBatch) apply(s *State) (any, error) {
-	if batch := s.Payouts.NextBatch(s.Now, c.Asset, s.Treasury(c.Asset).Free()); batch != nil {
+	next := s.Payouts.NextBatch
+	if !c.Aside {
+		next = s.Payouts.NextBatchUnguarded
+	}
+	if batch := next(s.Now, c.Asset, s.Treasury(c.Asset).MayLeave()); batch != nil {
 		return batch.ID, nil
 	}
 	return nil, nil
@@ -255,16 +260,20 @@ type Position struct {
 	Fees     int64
 	Exchange int64 // the house's position: above zero it has too much of this asset, below zero too little
 	Other    int64 // none of the above
+	Aside    int64 // of InFlight: what withdrawals, refunds and burns wait for, and what is on its way to anybody
 }
 
-// Free is what may leave the treasury: customers' deposits are never used to pay somebody else.
-func (p Position) Free() int64 {
+// MayLeave is what may leave the treasury at all: customers' deposits are never used to pay somebody else. What payouts have reserved is in it.
+func (p Position) MayLeave() int64 {
 	return max(p.Chain-p.Tenants-p.Holds-p.Suspense-p.Lots, 0)
 }
 
+// Free is what suppliers can be paid from: what may leave, without what is kept aside of it.
+func (p Position) Free() int64 { return max(p.MayLeave()-p.Aside, 0) }
+
 // Treasury is the position in one asset. The cost grows with the accounts of the ledger.
 func (s *State) Treasury(asset money.Asset) Position {
-	p := Position{Asset: asset}
+	p := Position{Asset: asset, Aside: s.Payouts.Aside(asset)}
 	s.Ledger.Each(asset, p.add)
 	return p
 }

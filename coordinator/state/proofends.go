@@ -31,6 +31,8 @@ type JudgeProof struct {
 	Draw    challenge.Seed    `json:"draw"`            // minted before the log, and told to nobody: the next times follow from it
 	Least   int64             `json:"least,omitempty"` // millions of multiply-adds in a second that such a device does at least; 0 is not known
 	Most    int64             `json:"most,omitempty"`  // and at most
+
+	WalkMost int64 `json:"walk_most,omitempty"` // milliseconds that the walk may take on such a device; 0 is no bound
 }
 
 func (*JudgeProof) kind() string { return "proof.judge" }
@@ -48,8 +50,8 @@ func (c *JudgeProof) apply(s *State) (any, error) {
 		return nil, raylink.Errorf(raylink.CodeForbidden, "coordinator %.40q does not judge proof %s", c.Judge, p.ID)
 	case len(c.Detail) > maxVerdict || !printable(c.Detail):
 		return nil, raylink.Errorf(raylink.CodeInvalid, "a judge's words are at most %d bytes of printable characters", maxVerdict)
-	case c.Least < 0 || c.Most < 0 || (c.Most > 0 && c.Least > c.Most):
-		return nil, raylink.Errorf(raylink.CodeInvalid, "a band from %d to %d", c.Least, c.Most)
+	case c.Least < 0 || c.Most < 0 || (c.Most > 0 && c.Least > c.Most) || c.WalkMost < 0:
+		return nil, raylink.Errorf(raylink.CodeInvalid, "a band from %d to %d, and a walk of %d ms", c.Least, c.Most, c.WalkMost)
 	}
 	if err := checkHash(c.SHA256); err != nil {
 		return nil, err
@@ -69,6 +71,9 @@ func (c *JudgeProof) apply(s *State) (any, error) {
 	case p.Rate < c.Least && !p.Task.Walks():
 		p.Detail = fmt.Sprintf("%d million multiply-adds a second, where such a device does %d", p.Rate, c.Least)
 		s.end(p, ProofSlow)
+	case c.WalkMost > 0 && p.WalkMillis() > c.WalkMost:
+		p.Detail = fmt.Sprintf("the walk through its memory took %d ms, where such a device's own takes %d at most", p.WalkMillis(), c.WalkMost)
+		s.end(p, ProofSlow)
 	default:
 		s.end(p, ProofPassed)
 	}
@@ -79,6 +84,7 @@ func (c *JudgeProof) apply(s *State) (any, error) {
 type ExpireProof struct {
 	ID      raylink.ProofID   `json:"id"`
 	Machine raylink.MachineID `json:"machine"`
+	Walk    bool              `json:"walk,omitempty"` // what is late is its walk, which counts as a slow one: the products that pass after it say nothing of that
 }
 
 func (*ExpireProof) kind() string { return "proof.expire" }
@@ -91,9 +97,13 @@ func (c *ExpireProof) apply(s *State) (any, error) {
 	if !p.Expired(s.Now) {
 		return nil, raylink.Errorf(raylink.CodeConflict, "proof %s is %s, and not late", p.ID, p.State)
 	}
+	how := ProofLate
+	if c.Walk && p.State == ProofCommitted && p.Task.Walks() {
+		how = ProofSlow
+	}
 	p.Detail = map[string]string{ProofOpen: "it was not begun", ProofBegun: "it was not committed to", ProofCommitted: "the walk did not end", ProofWalked: "it was not answered"}[p.State] +
 		" by " + p.Deadline.Format("15:04:05") + " UTC"
-	s.end(p, ProofLate)
+	s.end(p, how)
 	return p.State, nil
 }
 
@@ -128,6 +138,8 @@ func (s *State) end(p *Proof, how string) {
 		known.forget(p.Task)
 		known.Next = now.Add(ProofPenance)
 	case p.Lease != "": // a tenant works on the device: that it was slow or late says nothing
+	case how == ProofSlow && p.Task.Walks():
+		s.slowWalk(known, p)
 	case how == ProofSlow:
 		s.slow(known, p)
 	case !begun: // its agent may be gone, or too old: not its fault, but there is no use in asking all the time
@@ -177,7 +189,13 @@ func (p *Proven) forget(t challenge.Task) {
 // passed makes a device proven until some time after its next proof, which comes at a random moment.
 func (s *State) passed(known *Proven, p *Proof) {
 	now := s.Now
-	known.State, known.Detail, known.At, known.Failures, known.Missed = ProofPassed, "", now, 0, 0
+	if p.Task.Walks() {
+		known.WalkRounds = 0
+	}
+	if known.State != ProofSlow || known.WalkRounds == 0 { // products do not make up for slow walks
+		known.State, known.Detail, known.At = ProofPassed, "", now
+	}
+	known.Failures, known.Missed = 0, 0
 	if p.Task.Walks() {
 		known.WalkedAt = &now
 	} else {
@@ -202,7 +220,19 @@ func (s *State) slow(known *Proven, p *Proof) {
 	if known.Rounds >= s.Proving.Rounds {
 		known.ended(p, s.Now)
 		known.forget(p.Task)
-		known.Rounds, known.Next = 0, s.Now.Add(ProofPenance)
+		known.Rounds, known.WalkRounds, known.Next = 0, 0, s.Now.Add(ProofPenance)
+	}
+}
+
+// slowWalk is the same for walks. What the memory is, is shown by a walk alone: the next proofs are walks until one is as fast as it should be.
+func (s *State) slowWalk(known *Proven, p *Proof) {
+	known.WalkRounds++
+	known.Missed = 0
+	known.Next = s.Now.Add(s.Proving.Retry)
+	if known.WalkRounds >= s.Proving.Rounds {
+		known.ended(p, s.Now)
+		known.forget(p.Task)
+		known.WalkRounds, known.Next = 1, s.Now.Add(ProofPenance)
 	}
 }
 

@@ -47,6 +47,11 @@ func ClaimOf(d raylink.Device) Claim {
 	return Claim{Kind: d.Kind, Name: d.Name, Model: d.Model, Memory: d.Memory, Cores: d.Cores, Threads: d.Threads}
 }
 
+// Device is a device of which no more is known than a claim says.
+func (c Claim) Device() raylink.Device {
+	return raylink.Device{Kind: c.Kind, Name: c.Name, Model: c.Model, Memory: c.Memory, Cores: c.Cores, Threads: c.Threads}
+}
+
 // Proof is one challenge to one device. What was minted for it and what it was committed to is forgotten at its end: the judge keeps the transcript.
 type Proof struct {
 	ID      raylink.ProofID
@@ -102,25 +107,26 @@ func between(from, to *time.Time) int64 {
 
 // Proven is what is known of a device of a machine from its proofs. Standings are made of it.
 type Proven struct {
-	Claim    Claim           // the last one that a proof was opened for
-	Open     raylink.ProofID // the one that runs; empty for none
-	State    string          // how that ended: passed, failed, late, slow; empty before. A slow round alone leaves it as it was
-	Detail   string
-	At       time.Time         // when that was
-	OpenedAt time.Time         // when the last one was opened
-	PassedAt *time.Time        // when its products were shown last, for this claim
-	WalkedAt *time.Time        // when its memory was
-	Until    time.Time         // it is proven until then, if it is at all
-	Next     time.Time         // the next proof is due then
-	Appealed *time.Time        // when the last appeal was opened
-	Rate     int64             // of this claim, the best: millions of int8 multiply-adds in a second
-	Guess    int64             // what the next task is sized for
-	Failures int               // ends that count against it (failed, late, slow), in a row
-	Rounds   int               // slow rounds in a row
-	Missed   int               // proofs in a row that were not even begun
-	Draw     challenge.Seed    // what the next times are drawn from; no machine is ever told
-	Spent    []Spent           // of the device's time, over the last hour, oldest first
-	Kept     []raylink.ProofID // the last few that ended, oldest first
+	Claim      Claim           // the last one that a proof was opened for
+	Open       raylink.ProofID // the one that runs; empty for none
+	State      string          // how that ended: passed, failed, late, slow; empty before. A slow round alone leaves it as it was
+	Detail     string
+	At         time.Time         // when that was
+	OpenedAt   time.Time         // when the last one was opened
+	PassedAt   *time.Time        // when its products were shown last, for this claim
+	WalkedAt   *time.Time        // when its memory was
+	Until      time.Time         // it is proven until then, if it is at all
+	Next       time.Time         // the next proof is due then
+	Appealed   *time.Time        // when the last appeal was opened
+	Rate       int64             // of this claim, the best: millions of int8 multiply-adds in a second
+	Guess      int64             // what the next task is sized for
+	Failures   int               // ends that count against it (failed, late, slow), in a row
+	Rounds     int               // slow rounds in a row
+	WalkRounds int               // slow walks in a row; one is left over when they were too many, until a walk passes
+	Missed     int               // proofs in a row that were not even begun
+	Draw       challenge.Seed    // what the next times are drawn from; no machine is ever told
+	Spent      []Spent           // of the device's time, over the last hour, oldest first
+	Kept       []raylink.ProofID // the last few that ended, oldest first
 }
 
 // Spent is what one proof took of a device.

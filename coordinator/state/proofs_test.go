@@ -323,6 +323,53 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
+// TestSlowWalk: a walk that takes longer than its judge says such a device's may is a slow round; so is one that does not end, if whoever ends it says so. After all
+// rounds in a row the device is slow, and until a walk passes products change nothing of that. A judge who gives no bound, as those of older builds, bounds nothing.
+func TestSlowWalk(t *testing.T) {
+	w := provers(t)
+	n := 0
+	round := func(walk bool, takes time.Duration, most int64) *Proven {
+		n++
+		name := fmt.Sprintf("w%c", 'a'+n)
+		w.now = w.now.Add(time.Hour)
+		open := openOf(name, "mone", "GPU-1")
+		open.Task = task(walk)
+		w.proofAt(open, name, "mone", ProofCommitted)
+		w.now = w.now.Add(takes)
+		if takes > DefaultProofPolicy().Walk {
+			w.must(&ExpireProof{ID: open.ID, Machine: open.Machine, Walk: true})
+		} else {
+			j := judgeOf(name, "mone")
+			j.WalkMost = most
+			w.must(&WalkProof{ID: open.ID, Machine: open.Machine}, j)
+		}
+		w.s = reload(t, w.s)
+		return w.known("mone", "GPU-1")
+	}
+	const ms = time.Millisecond
+	for i, c := range []struct {
+		walk   bool
+		takes  time.Duration
+		most   int64
+		want   raylink.Reason
+		proven bool
+	}{
+		{false, 0, 0, "", false}, {true, 1600 * ms, 1600, "", true}, {true, 3 * time.Second, 0, "", true}, // at the bound, and without one
+		{true, 1601 * ms, 1600, "", true}, {true, 3 * time.Second, 1600, "", true}, {true, ms, 1600, "", true}, // one of three is good
+		{true, 1601 * ms, 1600, "", true}, {false, 0, 1600, "", true}, {true, 5 * time.Second, 1600, "", true}, {true, 1601 * ms, 1600, raylink.ReasonProofSlow, false},
+		{false, 0, 1600, raylink.ReasonProofSlow, false}, {true, ms, 1600, "", true},
+	} {
+		known := round(c.walk, c.takes, c.most)
+		if known.Trouble() != c.want || (known.Lacks(known.At) == raylink.ReasonNone) != c.proven {
+			t.Errorf("round %d: %q, want %q; it lacks %q: %+v", i, known.Trouble(), c.want, known.Lacks(known.At), known)
+		}
+	}
+	bad := judgeOf("wb", "mone")
+	bad.WalkMost = -1
+	w.proofAt(openOf("wb", "mone", raylink.CPUDevice), "wb", "mone", ProofWalked)
+	w.refused("a walk of less than nothing", bad, raylink.CodeInvalid)
+}
+
 // TestAppeal: the same challenge, another judge, not all day long.
 func TestAppeal(t *testing.T) {
 	w := provers(t)

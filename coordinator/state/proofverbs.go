@@ -55,7 +55,7 @@ func (c *OpenProof) apply(s *State) (any, error) {
 		m.Proven[c.Device] = known
 	}
 	if known.Claim != c.Claim { // another device under its name: what was shown of the one before shows nothing of it
-		known.Claim, known.PassedAt, known.WalkedAt, known.Rate, known.Guess, known.Rounds = c.Claim, nil, nil, 0, 0, 0
+		known.Claim, known.PassedAt, known.WalkedAt, known.Rate, known.Guess, known.Rounds, known.WalkRounds = c.Claim, nil, nil, 0, 0, 0, 0
 	}
 	known.Open, known.OpenedAt = c.ID, s.Now
 	if c.Why == WhyAppeal {

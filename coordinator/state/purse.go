@@ -106,6 +106,7 @@ type Runway struct {
 	Held   int64 // whole minutes that the hold covers
 	Purse  int64 // further minutes that the purse covers; none while an IO payer's price cannot be believed
 	Budget int64 // minutes until the cluster's budget or the account's cap is used up; NoLimit without one
+	ByCap  bool  // it is the account's cap that is used up first
 	Costs  bool  // false for a cluster that costs nothing, whose other figures mean nothing
 	Halt   string
 }
@@ -122,7 +123,8 @@ func (s *State) Runway(c *Cluster) Runway {
 	if micro == 0 || minor == 0 {
 		return Runway{Held: HoldMinutes, Budget: NoLimit}
 	}
-	r := Runway{Held: s.Held(c).Minor / minor, Purse: s.Free(c.Owner, c.Purse).Minor / minor, Budget: s.budgetLeft(c, micro), Costs: true}
+	r := Runway{Held: s.Held(c).Minor / minor, Purse: s.Free(c.Owner, c.Purse).Minor / minor, Costs: true}
+	r.Budget, r.ByCap = s.budgetLeft(c, micro)
 	if purse(c.Purse).Asset() == money.IO {
 		if _, err := s.Prices.Snapshot(s.Now); err != nil {
 			r.Purse, r.Halt = 0, haltCode(err)

@@ -32,7 +32,8 @@ type Quote struct {
 	Notes     []string
 	Nodes     []QuoteNode
 	Purse     exchange.Purse // what it is paid from; empty for granted credit
-	Budget    int64          // micro-USD: the most that the cluster may ever cost, with the fee; 0 is no limit but the purse
+	Budget    int64          // micro-USD: the most that the cluster may ever cost, with the fee; 0, in old ones, is no limit but the purse
+	Bounded   bool           `json:",omitempty"` // nobody named the budget: it is what the purse held
 	Price     money.Price    // of IO when it was made, 0 if none could be believed
 	PerHour   int64          // micro-USD, without the fee
 	Hold      int64          // minor units of the purse's asset, with the fee
@@ -75,7 +76,9 @@ type MakeQuote struct {
 	Nodes []QuoteNode         `json:"nodes"`
 
 	Purse  exchange.Purse `json:"purse,omitempty"`  // empty: the first purse that holds enough
-	Budget int64          `json:"budget,omitempty"` // micro-USD, 0 is none
+	Budget int64          `json:"budget,omitempty"` // micro-USD, 0 is none named
+	// Bounded asks for a budget where none is named: what the purse holds now. Quotes from before there was one had no maximum.
+	Bounded bool `json:"bounded,omitempty"`
 }
 
 func (*MakeQuote) kind() string { return "quote.make" }
@@ -111,7 +114,7 @@ func (c *MakeQuote) apply(s *State) (any, error) {
 		}
 		rates = append(rates, rate)
 	}
-	q := &Quote{ID: c.ID, Owner: c.Owner, Spec: c.Spec, Image: c.Image, Notes: c.Notes, Nodes: c.Nodes, Purse: c.Purse, Budget: c.Budget,
+	q := &Quote{ID: c.ID, Owner: c.Owner, Spec: c.Spec, Image: c.Image, Notes: c.Notes, Nodes: c.Nodes, Purse: c.Purse, Budget: c.Budget, Bounded: c.Bounded && c.Budget == 0,
 		PerHour: perHour, CreatedAt: s.Now, ExpiresAt: s.Now.Add(QuoteLife)}
 	if err := s.priced(q, rates); err != nil {
 		return nil, err
@@ -120,7 +123,23 @@ func (c *MakeQuote) apply(s *State) (any, error) {
 	return c.ID, nil
 }
 
-// priced sets purse, price and hold of a quote.
+// bound is the maximum charge of a quote that names none, in micro-USD: what its purse has free, at the quote's price of IO. It is never less than the
+// hour that is held, which the purse must have when the quote is accepted: who asks before he has paid in gets a maximum that can be met.
+func (s *State) bound(q *Quote, rates []money.Rate) (int64, error) {
+	hour, err := meter.Cost(rates, q.Purse.FeeBasisPoints(), HoldMinutes)
+	if err != nil {
+		return 0, err
+	}
+	free := s.Free(q.Owner, q.Purse).Minor
+	if q.Purse.Asset() == money.IO {
+		if free, err = money.FromIO(free, q.Price); err != nil {
+			return 0, err
+		}
+	}
+	return max(free, hour, 1), nil
+}
+
+// priced sets purse, price, maximum and hold of a quote.
 func (s *State) priced(q *Quote, rates []money.Rate) error {
 	if q.Purse == "" {
 		q.Purse = s.Richest(q.Owner, rates)
@@ -139,12 +158,17 @@ func (s *State) priced(q *Quote, rates []money.Rate) error {
 	if q.Budget != 0 {
 		if q.Budget < most {
 			return raylink.Errorf(raylink.CodeInvalid, "a budget of %s does not cover one minute", money.MicroUSD(q.Budget)).
-				WithHint("one minute costs up to %s; leave the budget away for no limit", money.MicroUSD(most))
+				WithHint("one minute costs up to %s; leave the budget away for what the purse holds", money.MicroUSD(most))
 		}
 		minutes = min(minutes, q.Budget/max(most, 1))
 	}
 	if q.Hold, err = s.holdFor(q.Purse, rates, minutes); err != nil {
 		return refusal(err)
+	}
+	if q.Bounded {
+		if q.Budget, err = s.bound(q, rates); err != nil {
+			return refusal(err)
+		}
 	}
 	return nil
 }

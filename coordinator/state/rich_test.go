@@ -120,8 +120,8 @@ func richClusters(w *world, ada raylink.AccountID) {
 }
 
 func richPayouts(w *world, ada raylink.AccountID) {
-	w.must(withdrawal("p1", ada, "adaw", "10 USDC"), &MakeBatch{Asset: money.USDC}, attemptOf("pb-00000001", 1))
-	w.must(withdrawal("p2", ada, "adaw", "10 IO"), &MakeBatch{Asset: money.IO})
+	w.must(withdrawal("p1", ada, "adaw", "10 USDC"), &MakeBatch{Asset: money.USDC, Aside: true}, attemptOf("pb-00000001", 1))
+	w.must(withdrawal("p2", ada, "adaw", "10 IO"), &MakeBatch{Asset: money.IO, Aside: true})
 	w.must(withdrawal("p3", ada, "adaw", "11 USDC"))
 	w.must(&ChallengeWallet{Account: ada, Nonce: "nonce-of-the-rich"})
 	w.must(&IssueToken{ID: id[raylink.TokenID]("tok", "rich"), Account: ada, Role: raylink.RoleTenant, Hash: hashOf("rich")})
@@ -165,7 +165,7 @@ func doable(w *world) []Command {
 		&SetSettlement{Account: tom, Takes: money.USDC, Wallet: address("tomw"), Minimum: 5}, &SetPayoutPolicy{Policy: payout.DefaultPolicy(), Every: 2 * time.Hour},
 		&RequestPayout{By: "x", Request: payout.Request{ID: "p-new", Kind: payout.Refund, Account: string(ada), Asset: money.USDC, Amount: 5_000_000, Wallet: address("adaw"),
 			Item: "sig-lost/" + ours(money.USDC)}}, &RunPayouts{By: "x"}, exists("other", money.IO),
-		&HaltPayouts{Asset: money.IO, By: "x", Reason: "x"}, &ChangePayout{ID: "p3", Action: PayoutCancel, By: "x"}, &MakeBatch{Asset: money.USDC}, attemptOf("pb-00000002", 1),
+		&HaltPayouts{Asset: money.IO, By: "x", Reason: "x"}, &ChangePayout{ID: "p3", Action: PayoutCancel, By: "x"}, &MakeBatch{Asset: money.USDC, Aside: true}, attemptOf("pb-00000002", 1),
 		&RecordOutcome{Result: payout.Result{Batch: "pb-00000001", N: 1, Signature: "pb-00000001-1", Stage: payout.Finalized, Slot: 1}},
 		&ReleaseLot{Origin: lot.Grant, Asset: money.USDC}, &SetBuyback{Threshold: 5, Interval: time.Hour}, &ProposeBuyback{},
 		&RecordSwap{Signature: "sig-pos", Purpose: SwapPosition, By: "x"}, &BurnBought{}, &RequestCardTopup{ID: "c-new", Account: ada, Amount: usd("10"), Live: true},

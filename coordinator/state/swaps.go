@@ -72,7 +72,7 @@ func (s *State) spendable() int64 {
 		return fees
 	}
 	p := s.Treasury(money.USDC)
-	return max(min(fees, p.Free()-s.payable(money.USDC)-p.InFlight), 0)
+	return max(min(fees, p.MayLeave()-s.payable(money.USDC)-p.InFlight), 0)
 }
 
 // payable is what suppliers can be paid now.

@@ -73,11 +73,17 @@ func (r *reader) money(words []string, option map[string]string) Command {
 	case "cap":
 		return &SetCap{Account: acc(name), PerDay: usd(words[2]).Minor, Alarm: number(option["alarm"])}
 	case "budget":
-		return &SetBudget{ID: id[raylink.ClusterID]("c", name), Budget: usd(words[2]).Minor}
+		c := &SetBudget{ID: id[raylink.ClusterID]("c", name), Budget: usd(words[2]).Minor}
+		if option["alarm"] != "" {
+			c.Alarm = number(option["alarm"])
+		}
+		return c
 	case "quote":
 		q := r.w.quoteOf(name, acc(option["for"]), number(option["cores"]), strings.Split(option["on"], ",")...)
 		q.Purse = exchange.Purse(option["pay"])
-		if b := option["budget"]; b != "" {
+		if b := option["budget"]; b == "purse" { // what the purse holds
+			q.Bounded = true
+		} else if b != "" {
 			q.Budget = usd(b).Minor
 		}
 		return q
@@ -139,7 +145,7 @@ func (r *reader) moneyOut(words []string, option map[string]string) Command {
 	case "run":
 		return &RunPayouts{By: name}
 	case "batch":
-		return &MakeBatch{Asset: assetOf(name)}
+		return &MakeBatch{Asset: assetOf(name), Aside: true}
 	case "attempt": // batch n
 		return &RecordAttempt{Attempt: payout.Attempted{Batch: name, N: int(number(words[2])), Signature: name + "-try-" + words[2],
 			Raw: base64.StdEncoding.EncodeToString([]byte("bytes of " + name)), LastValidHeight: 100 * uint64(number(words[2]))}}
@@ -226,6 +232,24 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 	s := r.w.s
 	var out strings.Builder
 	switch words[0] {
+	case "lasts": // cluster: how much of its budget is spent, and when it and its owner's purse run out if nothing is added
+		c := s.Clusters[id[raylink.ClusterID]("c", words[1])]
+		at := func(at *time.Time) string {
+			if at == nil {
+				return "never"
+			}
+			return at.Format(time.DateTime)
+		}
+		fmt.Fprintf(&out, "it is %s: the cluster until %s, the purse %s until %s, alarm at %d %%: %v\n", s.Now.Format(time.TimeOnly), at(s.RunsOut(c)), PurseOf(c),
+			at(s.PurseRunsOut(c.Owner, PurseOf(c))), c.AlarmAt(), s.Alarmed(c))
+	case "agreed": // quote: what was signed
+		q := s.Quotes[id[raylink.QuoteID]("q", words[1])]
+		most := "no limit"
+		if q.Budget > 0 {
+			most = "at most " + money.MicroUSD(q.Budget).String()
+		}
+		fmt.Fprintf(&out, "%s from the purse %s, %s an hour, %s held; IO at %s\n", most, q.Purse, money.MicroUSD(q.PerHour),
+			money.Amount{Minor: q.Hold, Asset: q.Purse.Asset()}, q.Price)
 	case "prices":
 		if now, err := s.Prices.Snapshot(s.Now); err == nil {
 			fmt.Fprintf(&out, "%s, number %d\n", now.Price, now.ID)
@@ -234,14 +258,14 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 		}
 	case "payouts":
 		for _, p := range s.LastPayouts("", 100) {
-			code := s.Payouts.Why(s.Now, &p, s.Treasury(p.Asset).Free())
+			code := s.Payouts.Why(s.Now, &p, s.Treasury(p.Asset).MayLeave())
 			fmt.Fprintln(&out, strings.TrimSpace(fmt.Sprint(p.ID, " ", p.Kind, " of ", money.Amount{Minor: p.Amount, Asset: p.Asset}, ": ", p.State, " ", code, " ", p.Reason)))
 		}
 	case "earnings":
 		a := acc(words[1])
 		for _, asset := range []money.Asset{money.USDC, money.IO} {
 			lines := s.Payouts.Explain(s.Now, string(a), asset, payout.Earned{Payable: s.Ledger.Balance(ledger.Supplier(string(a)), asset),
-				HeldGrant: s.Ledger.Balance(ledger.SupplierGrant(string(a)), asset), HeldCard: s.Ledger.Balance(ledger.SupplierCard(string(a)), asset)}, s.Treasury(asset).Free())
+				HeldGrant: s.Ledger.Balance(ledger.SupplierGrant(string(a)), asset), HeldCard: s.Ledger.Balance(ledger.SupplierCard(string(a)), asset)}, s.Treasury(asset).MayLeave())
 			for _, l := range lines {
 				fmt.Fprintln(&out, strings.TrimSpace(fmt.Sprintf("%s %s %s", l.Amount, l.Code, l.State)))
 			}
@@ -257,7 +281,8 @@ func (r *reader) lookMoney(words []string) (string, bool) {
 		d := s.Deposits.Deposits[words[1]+"/"+ours(assetOf(words[2]))]
 		fmt.Fprintf(&out, "%s to %s via %s %v\n", money.Amount{Minor: d.Amount, Asset: d.Asset}, d.To, d.Via, d.Reasons)
 	case "position":
-		out.WriteString(strings.NewReplacer("{", "", "}", "\n").Replace(fmt.Sprintf("%+v", s.Treasury(assetOf(words[1])))))
+		p := s.Treasury(assetOf(words[1]))
+		out.WriteString(strings.NewReplacer("{", "", "}", "").Replace(fmt.Sprintf("%+v, free %d\n", p, p.Free())))
 	case "journal": // the last entries' postings
 		seq, _ := s.Ledger.Head()
 		for _, e := range s.Ledger.Entries(seq-uint64(number(words[1])), int(number(words[1]))) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"raylink/raylink"
+	"raylink/raylink/challenge"
 )
 
 // Names as drivers tell them, with the memory that they tell in MiB (0: a processor), and what they must be taken for.
@@ -87,6 +88,9 @@ func TestTable(t *testing.T) {
 		if e.RateMin < 1 || e.RateMax < 4*e.RateMin || e.Watts < 1 || e.Price <= 0 || len(e.patterns) == 0 {
 			t.Errorf("%s has figures that cannot be: %+v", e.Name, e)
 		}
+		if reads := reads[e.Name]; (reads > 0) != (e.Kind == raylink.DeviceGPU) || reads > 25_000 {
+			t.Errorf("%s reads its memory %d million times a second", e.Name, reads)
+		}
 		if gpu := e.Kind == raylink.DeviceGPU; gpu != (e.MemoryMin > 0) || gpu != (e.CoresMax == 0) || !gpu && e.Kind != raylink.DeviceCPU {
 			t.Errorf("%s is no GPU and no processor: %+v", e.Name, e)
 		}
@@ -102,7 +106,7 @@ func TestTable(t *testing.T) {
 
 func TestBand(t *testing.T) {
 	least, most, ok := Band(device("NVIDIA GeForce RTX 4090", 24564))
-	if !ok || least > 20_000_000 || most < 83_000_000 {
+	if !ok || least > 21_000_000 || most < 83_000_000 {
 		t.Errorf("an RTX 4090 does %d to %d (%v), and 83,000,000 is what dp4a reaches on paper", least, most, ok)
 	}
 	small, _, _ := Band(raylink.Device{Kind: raylink.DeviceCPU, Name: "AMD EPYC", Threads: 2})
@@ -112,6 +116,47 @@ func TestBand(t *testing.T) {
 	}
 	if _, _, ok := Band(device("unheard of", 1024)); ok {
 		t.Error("what the catalogue does not know has a band")
+	}
+}
+
+// TestSmallCardsAreNoLargeOnes: what an RTX 3060 reaches by dp4a (28 multiprocessors, 64 lanes of 4 multiply-adds, 1.85 GHz) is below an H100's band; and
+// where a card's products may pass for another's, its memory does not, if more than a part of what is claimed is the host's, behind PCIe.
+func TestSmallCardsAreNoLargeOnes(t *testing.T) {
+	const dp4a = 28 * 64 * 4 * 1850 // millions of multiply-adds in a second
+	if least, _, _ := Band(device("NVIDIA H100 80GB HBM3", 81559)); dp4a >= least {
+		t.Errorf("an RTX 3060 does %d, and an H100 %d at least", dp4a, least)
+	}
+	if least, most, _ := Band(device("NVIDIA GeForce RTX 3060", 12288)); dp4a < 2*least || dp4a > most {
+		t.Errorf("an RTX 3060 does %d, and its own band is %d to %d", dp4a, least, most)
+	}
+	for _, c := range []struct {
+		claim string
+		mib   int64
+		own   int64 // GiB that the card has in truth, of those that are filled
+		link  int64 // millions of sectors a second over its PCIe, at best
+		told  bool
+	}{
+		{"NVIDIA H100 80GB HBM3", 81559, 11, 600, true},          // an RTX 3060
+		{"NVIDIA H100 80GB HBM3", 81559, 22, 600, true},          // an RTX 4090
+		{"NVIDIA H100 80GB HBM3", 81559, 29, 1200, true},         // an RTX 5090
+		{"NVIDIA A100 80GB PCIe", 81920, 36, 600, true},          // an A100 of 40 GB
+		{"NVIDIA H200", 143771, 74, 1200, true},                  // an H100
+		{"NVIDIA RTX 6000 Ada Generation", 49140, 22, 600, true}, // an RTX 4090
+		{"Tesla V100-SXM2-32GB", 32510, 14, 300, true},           // a V100 of 16 GB
+		{"NVIDIA GeForce RTX 4090", 24564, 11, 600, true},        // an RTX 3060
+		{"NVIDIA GeForce RTX 4060 Ti", 16380, 7, 300, true},      // one of 8 GB, with 8 lanes of PCIe
+		{"NVIDIA L4", 23034, 11, 600, false},                     // an RTX 3060: what is not seen
+	} {
+		d := device(c.claim, c.mib)
+		task := challenge.TaskFor(d.Kind, d.Memory, 0, Reads(d))
+		behind := task.Memory - c.own<<30
+		took := int64(task.Steps) / 1000 * behind / task.Memory * 1000 / c.link / 1000 // by what comes over the link alone
+		if most := challenge.WalkMost(task, Reads(d)); (took > most) != c.told || most > 1600 {
+			t.Errorf("%s with %d GiB of its own: the walk takes %d ms, and may take %d", c.claim, c.own, took, most)
+		}
+	}
+	if Reads(device("unheard of", 1024)) != 0 || Reads(device("AMD EPYC", 0)) != 0 {
+		t.Error("what is no GPU that the catalogue knows has a bound")
 	}
 }
 

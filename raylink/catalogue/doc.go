@@ -10,7 +10,15 @@
 //
 // Where the figures are from: memory is the maker's size, less what error correction and the driver take (at most a tenth). Of the rates, most is
 // the maker's dense int8 rate (tensor cores where there are some), as multiply-adds, which are half as many as the operations of data sheets, with
-// a tenth added for boost clocks; least is a share of what plain dot-product instructions (dp4a; for processors a scalar loop) reach, so that an honest
-// and throttled device is still within. They are reckoned from data sheets; where a model's rate was measured, the table says so. Prices are hints for a new
-// supplier, from public lists of November 2026, and nothing is charged by them.
+// a tenth added for boost clocks. Least is, for NVIDIA's GPUs, a fourth of what dp4a reaches at boost clock, for that is what package cuda's kernel multiplies by: four
+// multiply-adds in a lane, and as many lanes in a clock as there are for int32 (Turing and before, A100: as for float32, so twice the data sheet's float32
+// rate in all; later ones: half of float32's, so once that rate). The other three fourths are the kernel's, which nobody has timed, heat's and the
+// network's. Of several forms of a model the slowest counts. For processors least is a share of what a scalar loop reaches, for AMD's GPUs a share of
+// their int8 rate; no prover of Raylink's runs on those. Nothing has been measured yet; where it was, the table is to say so.
+//
+// What the rates tell apart: an RTX 3060, which reaches 13·10^12 by dp4a, is below an H100's 14·10^12. They are no wall: its tensor cores would do 51·10^12, and
+// a kernel that uses them is welcome here, as honest devices need it, too. That a small card is no large one shows in its memory (Reads, in memory.go, and package
+// challenge's doc), and both have to be shown.
+//
+// Prices are hints for a new supplier, from public lists of November 2026, and nothing is charged by them.
 package catalogue

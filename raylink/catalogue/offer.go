@@ -9,7 +9,7 @@ import (
 )
 
 // LabelProcessor is the machine's processor, by the catalogue's name. Groups ask by it for machines without a GPU.
-const LabelProcessor = "raylink.io/processor"
+const LabelProcessor = raylink.LabelProcessor
 
 // Bounds is what an owner rents out at most, and at what price. Zero bounds nothing.
 type Bounds struct {

@@ -5,110 +5,110 @@ package catalogue
 // measured yet.
 const table = `
 # NVIDIA, datacentre
-P4 | nvidia | gpu | 7372-8273 | 550-12100 | 75 | 0.08 | tesla p4 | 
-P40 | nvidia | gpu | 22118-24821 | 1175-25850 | 250 | 0.12 | tesla p40 | 
+P4 | nvidia | gpu | 7372-8273 | 2750-12100 | 75 | 0.08 | tesla p4 | 
+P40 | nvidia | gpu | 22118-24821 | 5875-25850 | 250 | 0.12 | tesla p40 | 
 P100 | nvidia | gpu | 14745-16547 | 250-5500 | 250 | 0.12 | tesla p100 | 
-V100-16G | nvidia | gpu | 14745-16547 | 1550-34100 | 300 | 0.18 | v100;tesla v100 | V100
-V100-32G | nvidia | gpu | 29491-33095 | 1550-34100 | 300 | 0.25 | v100;tesla v100 | V100
-T4 | nvidia | gpu | 14745-16547 | 800-71500 | 70 | 0.15 | t4;tesla t4 | 
-A2 | nvidia | gpu | 14745-16547 | 450-19800 | 60 | 0.10 | a2 | 
-A10 | nvidia | gpu | 22118-24821 | 1550-137500 | 150 | 0.30 | a10 | 
-A10G | nvidia | gpu | 22118-24821 | 1750-77000 | 300 | 0.40 | a10g | 
-A16 | nvidia | gpu | 14745-16547 | 450-19800 | 250 | 0.12 | a16 | 
-A30 | nvidia | gpu | 22118-24821 | 1000-181500 | 165 | 0.30 | a30 | 
-A40 | nvidia | gpu | 44236-49643 | 1850-164450 | 300 | 0.40 | a40 | 
-A100-40G | nvidia | gpu | 36864-41369 | 1950-343200 | 400 | 0.90 | a100 | A100
-A100-80G | nvidia | gpu | 73728-82739 | 1950-343200 | 400 | 1.20 | a100 | A100
-A800 | nvidia | gpu | 73728-82739 | 1950-343200 | 400 | 1.00 | a800 | 
-L4 | nvidia | gpu | 22118-24821 | 1500-133100 | 72 | 0.40 | l4 | 
-L40 | nvidia | gpu | 44236-49643 | 4500-199100 | 300 | 0.70 | l40 | 
-L40S | nvidia | gpu | 44236-49643 | 4600-403150 | 350 | 0.80 | l40s | 
-H100 | nvidia | gpu | 73728-82739 | 3350-1088450 | 700 | 2.20 | h100 | 
-H100-94G | nvidia | gpu | 86630-97218 | 3350-1088450 | 700 | 2.30 | h100;h100 nvl | H100
-H800 | nvidia | gpu | 73728-82739 | 3350-1088450 | 700 | 2.00 | h800 | 
-H20 | nvidia | gpu | 88473-99287 | 2000-162800 | 400 | 1.30 | h20 | 
-GH200 | nvidia | gpu | 88473-99287 | 3350-1088450 | 1000 | 1.60 | gh200 | 
-H200 | nvidia | gpu | 129392-145207 | 3350-1088450 | 700 | 2.80 | h200 | 
-B200 | nvidia | gpu | 165888-186163 | 3850-2475000 | 1000 | 4.00 | b200 | 
-B300 | nvidia | gpu | 248832-279244 | 4000-181500 | 1400 | 5.00 | b300 | 
-GB200 | nvidia | gpu | 170496-191334 | 3850-2750000 | 1200 | 4.50 | gb200 | 
+V100-16G | nvidia | gpu | 14745-16547 | 7750-34100 | 300 | 0.18 | v100;tesla v100 | V100
+V100-32G | nvidia | gpu | 29491-33095 | 7750-34100 | 300 | 0.25 | v100;tesla v100 | V100
+T4 | nvidia | gpu | 14745-16547 | 4000-71500 | 70 | 0.15 | t4;tesla t4 | 
+A2 | nvidia | gpu | 14745-16547 | 1125-19800 | 60 | 0.10 | a2 | 
+A10 | nvidia | gpu | 22118-24821 | 7750-137500 | 150 | 0.30 | a10 | 
+A10G | nvidia | gpu | 22118-24821 | 8750-77000 | 300 | 0.40 | a10g | 
+A16 | nvidia | gpu | 14745-16547 | 1125-19800 | 250 | 0.12 | a16 | 
+A30 | nvidia | gpu | 22118-24821 | 5000-181500 | 165 | 0.30 | a30 | 
+A40 | nvidia | gpu | 44236-49643 | 9250-164450 | 300 | 0.40 | a40 | 
+A100-40G | nvidia | gpu | 36864-41369 | 9750-343200 | 400 | 0.90 | a100 | A100
+A100-80G | nvidia | gpu | 73728-82739 | 9750-343200 | 400 | 1.20 | a100 | A100
+A800 | nvidia | gpu | 73728-82739 | 9750-343200 | 400 | 1.00 | a800 | 
+L4 | nvidia | gpu | 22118-24821 | 7500-133100 | 72 | 0.40 | l4 | 
+L40 | nvidia | gpu | 44236-49643 | 22500-199100 | 300 | 0.70 | l40 | 
+L40S | nvidia | gpu | 44236-49643 | 23000-403150 | 350 | 0.80 | l40s | 
+H100 | nvidia | gpu | 73728-82739 | 14000-1088450 | 700 | 2.20 | h100 | 
+H100-94G | nvidia | gpu | 86630-97218 | 15000-1088450 | 700 | 2.30 | h100;h100 nvl | H100
+H800 | nvidia | gpu | 73728-82739 | 14000-1088450 | 700 | 2.00 | h800 | 
+H20 | nvidia | gpu | 88473-99287 | 10000-162800 | 400 | 1.30 | h20 | 
+GH200 | nvidia | gpu | 88473-99287 | 16750-1088450 | 1000 | 1.60 | gh200 | 
+H200 | nvidia | gpu | 129392-145207 | 15000-1088450 | 700 | 2.80 | h200 | 
+B200 | nvidia | gpu | 165888-186163 | 19250-2475000 | 1000 | 4.00 | b200 | 
+B300 | nvidia | gpu | 248832-279244 | 20000-181500 | 1400 | 5.00 | b300 | 
+GB200 | nvidia | gpu | 170496-191334 | 19250-2750000 | 1200 | 4.50 | gb200 | 
 # NVIDIA, GeForce
-RTX-2060 | nvidia | gpu | 5529-6205 | 1300-56650 | 160 | 0.06 | rtx 2060 | 
-RTX-2060-SUPER | nvidia | gpu | 7372-8273 | 1450-63250 | 175 | 0.07 | rtx 2060 super | 
-RTX-2070 | nvidia | gpu | 7372-8273 | 1500-65450 | 175 | 0.08 | rtx 2070 | 
-RTX-2070-SUPER | nvidia | gpu | 7372-8273 | 1800-79750 | 215 | 0.09 | rtx 2070 super | 
-RTX-2080 | nvidia | gpu | 7372-8273 | 2000-88550 | 215 | 0.09 | rtx 2080 | 
-RTX-2080-SUPER | nvidia | gpu | 7372-8273 | 2250-97900 | 250 | 0.10 | rtx 2080 super | 
-RTX-2080-Ti | nvidia | gpu | 10137-11376 | 2700-118250 | 250 | 0.13 | rtx 2080 ti | 
-RTX-3050 | nvidia | gpu | 7372-8273 | 450-40150 | 130 | 0.06 | rtx 3050 | 
-RTX-3060 | nvidia | gpu | 11059-12410 | 650-56100 | 170 | 0.09 | rtx 3060 | 
-RTX-3060-Ti | nvidia | gpu | 7372-8273 | 800-71500 | 200 | 0.10 | rtx 3060 ti | 
-RTX-3070 | nvidia | gpu | 7372-8273 | 1000-89650 | 220 | 0.11 | rtx 3070 | 
-RTX-3070-Ti | nvidia | gpu | 7372-8273 | 1100-95700 | 290 | 0.12 | rtx 3070 ti | 
-RTX-3080 | nvidia | gpu | 9216-10342 | 1500-130900 | 320 | 0.15 | rtx 3080 | 
-RTX-3080-12G | nvidia | gpu | 11059-12410 | 1550-134750 | 350 | 0.15 | rtx 3080 | RTX-3080
-RTX-3080-Ti | nvidia | gpu | 11059-12410 | 1700-150150 | 350 | 0.17 | rtx 3080 ti | 
-RTX-3090 | nvidia | gpu | 22118-24821 | 1800-156200 | 350 | 0.20 | rtx 3090 | 
-RTX-3090-Ti | nvidia | gpu | 22118-24821 | 2000-176000 | 450 | 0.24 | rtx 3090 ti | 
-RTX-4060 | nvidia | gpu | 7372-8273 | 750-66550 | 115 | 0.10 | rtx 4060 | 
-RTX-4060-Ti | nvidia | gpu | 7372-8273 | 1100-96800 | 160 | 0.12 | rtx 4060 ti | 
-RTX-4060-Ti-16G | nvidia | gpu | 14745-16547 | 1100-96800 | 165 | 0.15 | rtx 4060 ti | RTX-4060-Ti
-RTX-4070 | nvidia | gpu | 11059-12410 | 1450-128150 | 200 | 0.17 | rtx 4070 | 
-RTX-4070-SUPER | nvidia | gpu | 11059-12410 | 1750-156200 | 220 | 0.19 | rtx 4070 super | 
-RTX-4070-Ti | nvidia | gpu | 11059-12410 | 2000-176550 | 285 | 0.21 | rtx 4070 ti | 
-RTX-4070-Ti-SUPER | nvidia | gpu | 14745-16547 | 2200-194150 | 285 | 0.24 | rtx 4070 ti super | 
-RTX-4080 | nvidia | gpu | 14745-16547 | 2450-214500 | 320 | 0.27 | rtx 4080 | 
-RTX-4080-SUPER | nvidia | gpu | 14745-16547 | 2600-229900 | 320 | 0.28 | rtx 4080 super | 
-RTX-4090 | nvidia | gpu | 22118-24821 | 4150-363550 | 450 | 0.38 | rtx 4090 | 
-RTX-4090-D | nvidia | gpu | 22118-24821 | 3700-323400 | 425 | 0.35 | rtx 4090 d | 
-RTX-5060 | nvidia | gpu | 7372-8273 | 950-84700 | 145 | 0.12 | rtx 5060 | 
-RTX-5060-Ti | nvidia | gpu | 7372-8273 | 1200-104500 | 180 | 0.14 | rtx 5060 ti | 
-RTX-5060-Ti-16G | nvidia | gpu | 14745-16547 | 1200-104500 | 180 | 0.16 | rtx 5060 ti | RTX-5060-Ti
-RTX-5070 | nvidia | gpu | 11059-12410 | 1550-135850 | 250 | 0.20 | rtx 5070 | 
-RTX-5070-Ti | nvidia | gpu | 14745-16547 | 2200-193600 | 300 | 0.26 | rtx 5070 ti | 
-RTX-5080 | nvidia | gpu | 14745-16547 | 2800-247500 | 360 | 0.33 | rtx 5080 | 
-RTX-5090 | nvidia | gpu | 29491-33095 | 5250-460900 | 575 | 0.55 | rtx 5090 | 
-RTX-5090-D | nvidia | gpu | 29491-33095 | 5250-460900 | 575 | 0.50 | rtx 5090 d | 
-GTX-1060 | nvidia | gpu | 5406-6205 | 220-4840 | 120 | 0.03 | gtx 1060 | 
-GTX-1070 | nvidia | gpu | 7208-8273 | 325-7150 | 150 | 0.04 | gtx 1070 | 
-GTX-1070-Ti | nvidia | gpu | 7208-8273 | 400-8800 | 180 | 0.04 | gtx 1070 ti | 
-GTX-1080 | nvidia | gpu | 7208-8273 | 450-9900 | 180 | 0.05 | gtx 1080 | 
-GTX-1080-Ti | nvidia | gpu | 9912-11376 | 565-12430 | 250 | 0.06 | gtx 1080 ti | 
-GTX-1650 | nvidia | gpu | 3604-4136 | 300-6600 | 75 | 0.03 | gtx 1650 | 
-GTX-1660 | nvidia | gpu | 5406-6205 | 500-11000 | 120 | 0.04 | gtx 1660 | 
-GTX-1660-SUPER | nvidia | gpu | 5406-6205 | 500-11000 | 125 | 0.04 | gtx 1660 super | 
-GTX-1660-Ti | nvidia | gpu | 5406-6205 | 550-12100 | 120 | 0.04 | gtx 1660 ti | 
+RTX-2060 | nvidia | gpu | 5529-6205 | 3250-56650 | 160 | 0.06 | rtx 2060 | 
+RTX-2060-SUPER | nvidia | gpu | 7372-8273 | 3625-63250 | 175 | 0.07 | rtx 2060 super | 
+RTX-2070 | nvidia | gpu | 7372-8273 | 3750-65450 | 175 | 0.08 | rtx 2070 | 
+RTX-2070-SUPER | nvidia | gpu | 7372-8273 | 4500-79750 | 215 | 0.09 | rtx 2070 super | 
+RTX-2080 | nvidia | gpu | 7372-8273 | 5000-88550 | 215 | 0.09 | rtx 2080 | 
+RTX-2080-SUPER | nvidia | gpu | 7372-8273 | 5625-97900 | 250 | 0.10 | rtx 2080 super | 
+RTX-2080-Ti | nvidia | gpu | 10137-11376 | 6750-118250 | 250 | 0.13 | rtx 2080 ti | 
+RTX-3050 | nvidia | gpu | 7372-8273 | 2250-40150 | 130 | 0.06 | rtx 3050 | 
+RTX-3060 | nvidia | gpu | 11059-12410 | 3250-56100 | 170 | 0.09 | rtx 3060 | 
+RTX-3060-Ti | nvidia | gpu | 7372-8273 | 4000-71500 | 200 | 0.10 | rtx 3060 ti | 
+RTX-3070 | nvidia | gpu | 7372-8273 | 5000-89650 | 220 | 0.11 | rtx 3070 | 
+RTX-3070-Ti | nvidia | gpu | 7372-8273 | 5500-95700 | 290 | 0.12 | rtx 3070 ti | 
+RTX-3080 | nvidia | gpu | 9216-10342 | 7500-130900 | 320 | 0.15 | rtx 3080 | 
+RTX-3080-12G | nvidia | gpu | 11059-12410 | 7750-134750 | 350 | 0.15 | rtx 3080 | RTX-3080
+RTX-3080-Ti | nvidia | gpu | 11059-12410 | 8500-150150 | 350 | 0.17 | rtx 3080 ti | 
+RTX-3090 | nvidia | gpu | 22118-24821 | 9000-156200 | 350 | 0.20 | rtx 3090 | 
+RTX-3090-Ti | nvidia | gpu | 22118-24821 | 10000-176000 | 450 | 0.24 | rtx 3090 ti | 
+RTX-4060 | nvidia | gpu | 7372-8273 | 3750-66550 | 115 | 0.10 | rtx 4060 | 
+RTX-4060-Ti | nvidia | gpu | 7372-8273 | 5500-96800 | 160 | 0.12 | rtx 4060 ti | 
+RTX-4060-Ti-16G | nvidia | gpu | 14745-16547 | 5500-96800 | 165 | 0.15 | rtx 4060 ti | RTX-4060-Ti
+RTX-4070 | nvidia | gpu | 11059-12410 | 7250-128150 | 200 | 0.17 | rtx 4070 | 
+RTX-4070-SUPER | nvidia | gpu | 11059-12410 | 8750-156200 | 220 | 0.19 | rtx 4070 super | 
+RTX-4070-Ti | nvidia | gpu | 11059-12410 | 10000-176550 | 285 | 0.21 | rtx 4070 ti | 
+RTX-4070-Ti-SUPER | nvidia | gpu | 14745-16547 | 11000-194150 | 285 | 0.24 | rtx 4070 ti super | 
+RTX-4080 | nvidia | gpu | 14745-16547 | 12250-214500 | 320 | 0.27 | rtx 4080 | 
+RTX-4080-SUPER | nvidia | gpu | 14745-16547 | 13000-229900 | 320 | 0.28 | rtx 4080 super | 
+RTX-4090 | nvidia | gpu | 22118-24821 | 20750-363550 | 450 | 0.38 | rtx 4090 | 
+RTX-4090-D | nvidia | gpu | 22118-24821 | 18500-323400 | 425 | 0.35 | rtx 4090 d | 
+RTX-5060 | nvidia | gpu | 7372-8273 | 4750-84700 | 145 | 0.12 | rtx 5060 | 
+RTX-5060-Ti | nvidia | gpu | 7372-8273 | 6000-104500 | 180 | 0.14 | rtx 5060 ti | 
+RTX-5060-Ti-16G | nvidia | gpu | 14745-16547 | 6000-104500 | 180 | 0.16 | rtx 5060 ti | RTX-5060-Ti
+RTX-5070 | nvidia | gpu | 11059-12410 | 7750-135850 | 250 | 0.20 | rtx 5070 | 
+RTX-5070-Ti | nvidia | gpu | 14745-16547 | 11000-193600 | 300 | 0.26 | rtx 5070 ti | 
+RTX-5080 | nvidia | gpu | 14745-16547 | 14000-247500 | 360 | 0.33 | rtx 5080 | 
+RTX-5090 | nvidia | gpu | 29491-33095 | 26250-460900 | 575 | 0.55 | rtx 5090 | 
+RTX-5090-D | nvidia | gpu | 29491-33095 | 26250-460900 | 575 | 0.50 | rtx 5090 d | 
+GTX-1060 | nvidia | gpu | 5406-6205 | 2200-9680 | 120 | 0.03 | gtx 1060 | 
+GTX-1070 | nvidia | gpu | 7208-8273 | 3250-14300 | 150 | 0.04 | gtx 1070 | 
+GTX-1070-Ti | nvidia | gpu | 7208-8273 | 4000-17600 | 180 | 0.04 | gtx 1070 ti | 
+GTX-1080 | nvidia | gpu | 7208-8273 | 4500-19800 | 180 | 0.05 | gtx 1080 | 
+GTX-1080-Ti | nvidia | gpu | 9912-11376 | 5650-24860 | 250 | 0.06 | gtx 1080 ti | 
+GTX-1650 | nvidia | gpu | 3604-4136 | 1500-6600 | 75 | 0.03 | gtx 1650 | 
+GTX-1660 | nvidia | gpu | 5406-6205 | 2500-11000 | 120 | 0.04 | gtx 1660 | 
+GTX-1660-SUPER | nvidia | gpu | 5406-6205 | 2500-11000 | 125 | 0.04 | gtx 1660 super | 
+GTX-1660-Ti | nvidia | gpu | 5406-6205 | 2750-12100 | 120 | 0.04 | gtx 1660 ti | 
 # NVIDIA, laptops: other chips than the cards of the same number
-RTX-3060-Laptop | nvidia | gpu | 5529-6205 | 550-47300 | 115 | 0.07 | rtx 3060 laptop | 
-RTX-3070-Laptop | nvidia | gpu | 7372-8273 | 800-71500 | 125 | 0.09 | rtx 3070 laptop | 
-RTX-3080-Laptop | nvidia | gpu | 14745-16547 | 950-83600 | 150 | 0.12 | rtx 3080 laptop | 
-RTX-4060-Laptop | nvidia | gpu | 7372-8273 | 750-66000 | 115 | 0.09 | rtx 4060 laptop | 
-RTX-4070-Laptop | nvidia | gpu | 7372-8273 | 800-88000 | 115 | 0.11 | rtx 4070 laptop | 
-RTX-4080-Laptop | nvidia | gpu | 11059-12410 | 1250-110000 | 150 | 0.17 | rtx 4080 laptop | 
-RTX-4090-Laptop | nvidia | gpu | 14745-16547 | 1650-145200 | 150 | 0.22 | rtx 4090 laptop | 
-RTX-5070-Laptop | nvidia | gpu | 7372-8273 | 1000-88000 | 115 | 0.13 | rtx 5070 laptop | 
-RTX-5080-Laptop | nvidia | gpu | 14745-16547 | 1400-121000 | 150 | 0.22 | rtx 5080 laptop | 
-RTX-5090-Laptop | nvidia | gpu | 22118-24821 | 2000-176000 | 150 | 0.30 | rtx 5090 laptop | 
+RTX-3060-Laptop | nvidia | gpu | 5529-6205 | 2750-47300 | 115 | 0.07 | rtx 3060 laptop | 
+RTX-3070-Laptop | nvidia | gpu | 7372-8273 | 4000-71500 | 125 | 0.09 | rtx 3070 laptop | 
+RTX-3080-Laptop | nvidia | gpu | 14745-16547 | 4750-83600 | 150 | 0.12 | rtx 3080 laptop | 
+RTX-4060-Laptop | nvidia | gpu | 7372-8273 | 3750-66000 | 115 | 0.09 | rtx 4060 laptop | 
+RTX-4070-Laptop | nvidia | gpu | 7372-8273 | 4000-88000 | 115 | 0.11 | rtx 4070 laptop | 
+RTX-4080-Laptop | nvidia | gpu | 11059-12410 | 6250-110000 | 150 | 0.17 | rtx 4080 laptop | 
+RTX-4090-Laptop | nvidia | gpu | 14745-16547 | 8250-145200 | 150 | 0.22 | rtx 4090 laptop | 
+RTX-5070-Laptop | nvidia | gpu | 7372-8273 | 5000-88000 | 115 | 0.13 | rtx 5070 laptop | 
+RTX-5080-Laptop | nvidia | gpu | 14745-16547 | 7000-121000 | 150 | 0.22 | rtx 5080 laptop | 
+RTX-5090-Laptop | nvidia | gpu | 22118-24821 | 10000-176000 | 150 | 0.30 | rtx 5090 laptop | 
 # NVIDIA, workstations
-Quadro-RTX-4000 | nvidia | gpu | 7372-8273 | 700-31350 | 160 | 0.10 | quadro rtx 4000 | 
-Quadro-RTX-5000 | nvidia | gpu | 14745-16547 | 1100-48950 | 230 | 0.14 | quadro rtx 5000 | 
-Quadro-RTX-6000 | nvidia | gpu | 22118-24821 | 3250-143550 | 260 | 0.22 | quadro rtx 6000 | 
-Quadro-RTX-8000 | nvidia | gpu | 44236-49643 | 3250-143550 | 260 | 0.30 | quadro rtx 8000 | 
-RTX-A2000 | nvidia | gpu | 5529-6205 | 400-35200 | 70 | 0.08 | rtx a2000 | 
-RTX-A2000-12G | nvidia | gpu | 11059-12410 | 400-35200 | 70 | 0.09 | rtx a2000 | 
-RTX-A4000 | nvidia | gpu | 14745-16547 | 950-84150 | 140 | 0.15 | rtx a4000 | 
-RTX-A4500 | nvidia | gpu | 18432-20684 | 1200-103950 | 200 | 0.18 | rtx a4500 | 
-RTX-A5000 | nvidia | gpu | 22118-24821 | 1400-122100 | 230 | 0.22 | rtx a5000 | 
-RTX-A5500 | nvidia | gpu | 22118-24821 | 1700-150150 | 230 | 0.26 | rtx a5500 | 
-RTX-A6000 | nvidia | gpu | 44236-49643 | 1950-170500 | 300 | 0.40 | rtx a6000 | 
-RTX-4000-Ada | nvidia | gpu | 18432-20684 | 1350-117700 | 130 | 0.22 | rtx 4000 ada | 
-RTX-4500-Ada | nvidia | gpu | 22118-24821 | 2000-174350 | 210 | 0.28 | rtx 4500 ada | 
-RTX-5000-Ada | nvidia | gpu | 29491-33095 | 3250-287100 | 250 | 0.40 | rtx 5000 ada | 
-RTX-6000-Ada | nvidia | gpu | 44236-49643 | 4550-400950 | 300 | 0.70 | rtx 6000 ada | 
-RTX-PRO-6000 | nvidia | gpu | 88473-99287 | 6250-550000 | 600 | 1.00 | rtx pro 6000 blackwell;rtx pro 6000 blackwell max;rtx pro 6000 blackwell maxq | 
-RTX-PRO-5000 | nvidia | gpu | 44236-49643 | 3650-324500 | 300 | 0.60 | rtx pro 5000 blackwell | 
-RTX-PRO-4500 | nvidia | gpu | 29491-33095 | 2750-242000 | 200 | 0.40 | rtx pro 4500 blackwell | 
-RTX-PRO-4000 | nvidia | gpu | 22118-24821 | 2350-209000 | 140 | 0.30 | rtx pro 4000 blackwell | 
+Quadro-RTX-4000 | nvidia | gpu | 7372-8273 | 3500-31350 | 160 | 0.10 | quadro rtx 4000 | 
+Quadro-RTX-5000 | nvidia | gpu | 14745-16547 | 5500-48950 | 230 | 0.14 | quadro rtx 5000 | 
+Quadro-RTX-6000 | nvidia | gpu | 22118-24821 | 8125-143550 | 260 | 0.22 | quadro rtx 6000 | 
+Quadro-RTX-8000 | nvidia | gpu | 44236-49643 | 8125-143550 | 260 | 0.30 | quadro rtx 8000 | 
+RTX-A2000 | nvidia | gpu | 5529-6205 | 2000-35200 | 70 | 0.08 | rtx a2000 | 
+RTX-A2000-12G | nvidia | gpu | 11059-12410 | 2000-35200 | 70 | 0.09 | rtx a2000 | 
+RTX-A4000 | nvidia | gpu | 14745-16547 | 4750-84150 | 140 | 0.15 | rtx a4000 | 
+RTX-A4500 | nvidia | gpu | 18432-20684 | 6000-103950 | 200 | 0.18 | rtx a4500 | 
+RTX-A5000 | nvidia | gpu | 22118-24821 | 7000-122100 | 230 | 0.22 | rtx a5000 | 
+RTX-A5500 | nvidia | gpu | 22118-24821 | 8500-150150 | 230 | 0.26 | rtx a5500 | 
+RTX-A6000 | nvidia | gpu | 44236-49643 | 9750-170500 | 300 | 0.40 | rtx a6000 | 
+RTX-4000-Ada | nvidia | gpu | 18432-20684 | 6750-117700 | 130 | 0.22 | rtx 4000 ada | 
+RTX-4500-Ada | nvidia | gpu | 22118-24821 | 10000-174350 | 210 | 0.28 | rtx 4500 ada | 
+RTX-5000-Ada | nvidia | gpu | 29491-33095 | 16250-287100 | 250 | 0.40 | rtx 5000 ada | 
+RTX-6000-Ada | nvidia | gpu | 44236-49643 | 22750-400950 | 300 | 0.70 | rtx 6000 ada | 
+RTX-PRO-6000 | nvidia | gpu | 88473-99287 | 31250-550000 | 600 | 1.00 | rtx pro 6000 blackwell;rtx pro 6000 blackwell max;rtx pro 6000 blackwell maxq | 
+RTX-PRO-5000 | nvidia | gpu | 44236-49643 | 18250-324500 | 300 | 0.60 | rtx pro 5000 blackwell | 
+RTX-PRO-4500 | nvidia | gpu | 29491-33095 | 13750-242000 | 200 | 0.40 | rtx pro 4500 blackwell | 
+RTX-PRO-4000 | nvidia | gpu | 22118-24821 | 11750-209000 | 140 | 0.30 | rtx pro 4000 blackwell | 
 # AMD. Ray's own name for an Instinct is AMD-Instinct-MI300X-OAM and the like
 MI210 | amd | gpu | 58982-66191 | 4500-99550 | 300 | 0.60 | mi210 | 
 MI250X | amd | gpu | 58982-66191 | 4800-105600 | 560 | 0.70 | mi250x;mi250 | AMD-Instinct-MI250X

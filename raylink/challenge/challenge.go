@@ -8,15 +8,16 @@ type Hash [32]byte
 
 // Task says what is to be computed.
 type Task struct {
-	Version  int   `json:"version"`            // 1
+	Version  int   `json:"version"`            // 1; 2 is of tasks whose walk goes through windows, as a GPU's does
 	Size     int   `json:"size"`               // n: the products are of n×n matrices; a multiple of Tile
 	Tile     int   `json:"tile"`               // edge of the tiles that are hashed and opened
 	Links    int   `json:"links"`              // chained products: each one's seed follows from the root of the one before
 	Openings int   `json:"openings"`           // k: tiles opened, drawn over all links
 	Memory   int64 `json:"memory,omitempty"`   // bytes to be filled and kept resident; 0 is no walk
 	Steps    int   `json:"steps,omitempty"`    // dependent reads of the walk through it
-	Segments int   `json:"segments,omitempty"` // parts of the walk that are committed to one by one
+	Segments int   `json:"segments,omitempty"` // lanes of the walk, each with as many of the steps
 	Checks   int   `json:"checks,omitempty"`   // segments that are opened
+	Windows  int   `json:"windows,omitempty"`  // version 2: parts of the memory, in one of which a lane is at a time
 }
 
 // Commitment binds to all results before anybody says what will be opened.
@@ -43,4 +44,6 @@ type OpenedSegment struct {
 	Begin   uint64 `json:"begin"`
 	End     uint64 `json:"end"`
 	Path    []Hash `json:"path"`
+
+	Ends []uint64 `json:"ends,omitempty"` // version 2: where all lanes of its bundle ended, its own among them
 }

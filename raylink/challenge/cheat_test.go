@@ -2,6 +2,7 @@ package challenge
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/bits"
 	"math/rand/v2"
@@ -131,10 +132,11 @@ func TestReplayIsCaught(t *testing.T) {
 		"another device":  func(x *Transcript) { x.Device = "GPU-1" },
 		"another nonce":   func(x *Transcript) { x.Nonce[0] ^= 1 },
 		"moved text":      func(x *Transcript) { x.Machine, x.Device = "m-onec", "pu" },
-		"another size":    func(x *Transcript) { x.Task.Memory, x.Walk, x.WalkRoot = 2*Block, Seed{}, Hash{} },
+		"another size":    func(x *Transcript) { x.Task.Memory, x.Walk, x.WalkRoot = 4*Block, Seed{}, Hash{} },
+		"other windows":   func(x *Transcript) { x.Task.Windows-- },
 	} {
 		d := &device{}
-		x := d.prove(walking(), dice(1))
+		x := d.prove(windowed(), dice(1))
 		if err := Verify(x, shared); err != nil {
 			t.Fatal(err)
 		}
@@ -164,11 +166,18 @@ func TestChosenOpeningsAreCaught(t *testing.T) {
 		"a lane from elsewhere": func(x *Transcript) { x.Answer.Segments[0].Begin++ },
 		"a lane to elsewhere":   func(x *Transcript) { x.Answer.Segments[0].End++ },
 		"another walk":          func(x *Transcript) { x.WalkRoot[3] ^= 1 },
+		"a lane's neighbours":   func(x *Transcript) { x.Answer.Segments[0].Ends = append(x.Answer.Segments[0].Ends, 1) },
 	} {
-		x := honest.prove(walking(), dice(2))
-		change(&x)
-		caught(t, name, x)
+		for _, task := range []Task{walking(), windowed()} {
+			x := honest.prove(task, dice(2))
+			change(&x)
+			caught(t, fmt.Sprint(name, ", version ", task.Version), x)
+		}
 	}
+	x := honest.prove(windowed(), dice(2))
+	x.Answer.Segments[0].Ends = slices.Clone(x.Answer.Segments[0].Ends)
+	x.Answer.Segments[0].Ends[(x.Answer.Segments[0].Segment+1)%Bundle] ^= 1
+	caught(t, "another lane of its bundle", x)
 }
 
 // Somebody grinds: he tries commitments until the openings fall where he has computed. The entropy is not known when he commits, so a lucky guess of it is
@@ -214,11 +223,13 @@ func TestMissingMemoryIsCaught(t *testing.T) {
 		"one block for all": func(d *device, place uint64) uint64 { return d.memory[place%Words] },
 		"another fill":      func(d *device, place uint64) uint64 { return d.memory[place] ^ 1 },
 	} {
-		d := &device{}
-		x := d.prove(walking(), dice(4))
-		x.WalkRoot = d.walk(x.Walk, func(place uint64) uint64 { return read(d, place) })
-		x.Answer = d.Answer(x.Entropy)
-		caught(t, name, x)
+		for _, task := range []Task{walking(), windowed()} {
+			d := &device{}
+			x := d.prove(task, dice(4))
+			x.WalkRoot = d.walk(x.Walk, func(place uint64) uint64 { return read(d, place) })
+			x.Answer = d.Answer(x.Entropy)
+			caught(t, fmt.Sprint(name, ", version ", task.Version), x)
+		}
 	}
 }
 
@@ -294,6 +305,11 @@ func TestHonestDevicesAlwaysPass(t *testing.T) {
 			if random.IntN(2) == 0 {
 				task.Memory, task.Segments = Block*int64(1+random.IntN(3)), 1+random.IntN(20)
 				task.Steps, task.Checks = task.Segments*(1+random.IntN(4)), 1+random.IntN(task.Segments)
+				if random.IntN(2) == 0 {
+					task.Version, task.Windows = 2, 1+random.IntN(int(task.Memory/Block))
+					task.Segments *= Bundle
+					task.Steps = task.Segments * Rounds
+				}
 			}
 			d := &device{}
 			x := d.prove(task, random)

@@ -6,7 +6,8 @@
 // The coordinator gives a device a Task and a seed, and the clock runs. The device expands the seed into two matrices, multiplies them, hashes the
 // result tile by tile into a Merkle tree, and derives the next product's seed from the root: so the products can only be made one after the other.
 // With a walk, it then fills Task.Memory bytes. It commits to all roots and the clock stops. Only now it is given an entropy, from which many lanes
-// walk through the memory, each read depending on the one before; it commits to where they ended. Only now it is told which tiles and lanes are opened.
+// walk through the memory, each read depending on the one before, and the clock runs again until it commits to where they ended. Only now it is told which
+// tiles and lanes are opened.
 // Verify computes those again, alone and without the memory, from the transcript. All of it is integers: the bits are the same on every machine, and
 // there is no tolerance to hide in.
 //
@@ -28,14 +29,34 @@
 // 1−ε of the blocks therefore does (1−ε) + 4200·ε reads' work: leaving out a tenth of them costs 400 times the work. Words left out inside blocks
 // cost less. Measured (the package's tests), in steps and reads for each honest read: each tenth word left out 1.5, each fourth 2.5, each second 12,
 // three of four 400. So at a deadline of three times the honest time the walk shows that about three quarters were there or more, and not the last
-// gigabyte; cleverer choices of what to leave out than those of the tests may shift that a little.
+// gigabyte; cleverer choices of what to leave out than those of the tests may shift that a little. Who leaves out a share δ of the lanes passes with
+// (1−δ)^checks, 8 for GPUs: a memory three times too slow, with two thirds of them guessed, once in 6,500 times, and each other time it has answered wrongly.
 //
 // Where the memory is shows only in time, and only in width. A single chain of reads is no faster in HBM (0.5 to 0.8 µs a read) than in a server's DRAM
-// (0.1 µs), and over PCIe (1 to 2 µs) it is slower by no more than 2 or 3 times. So a walk has many lanes at once (Segments): HBM serves about 10^10
-// random reads of a sector a second, a PCIe link of the fifth generation about 10^9 at best, a server's DRAM 10^9 to 2·10^9. A deadline of three times
-// what the model does in HBM separates those; the bands are the coordinator's, and have to be measured on each model. These figures are reasoned from
-// data sheets and have not been measured here. What the walk does not show: that no other memory as fast stands behind the device (another GPU over
-// NVLink), and for a processor, whose DRAM is being proven, that nobody else has promised the same pages a minute ago.
+// (0.1 µs), and over PCIe (1 to 2 µs) it is slower by no more than 2 or 3 times. So a walk has millions of lanes at once (Segments), as many as its model walks in
+// WalkTime at the fewest random reads a second that it may do (package catalogue, from its memory's bandwidth), and WalkMost is that time and WalkMargin
+// for the network and the host. The coordinator sizes the task and judges the time; of what the device says nothing enters but its model's name, and a
+// better name has the shorter time. Of several rounds in a row the best counts (package state).
+//
+// What that tells apart. A read over PCIe takes a completion of at least 52 bytes for its 32 (a sector; header, sequence number and checksum are the rest): at
+// best 0.3·10^9 reads a second over 16 lanes of the third generation, 0.6 of the fourth, 1.2 of the fifth. With R the model's least and P that of the link, in
+// 10^9 a second, a share f of the memory in the host makes the walk f·R/P times as long as it is given, margin aside. So it is seen from about f = 1.6·P/R on: for an H100
+// (5.2) behind a link of the fifth generation from 0.4, and of the fourth from 0.2. An RTX 3060, 4090 or 5090 with as much of the host's memory as one likes
+// is no H100: 0.85, 0.69 and 0.60 of what has to be there are behind the link (TestHostMemoryInPlaceOfVRAM). The slower a card's memory,
+// the less is seen: of an L4, an A16, a P4 or a GTX 1060 all may be the host's, and of an A2 nearly all; for those the walk shows that the memory is there, and not where.
+// Where host and device are joined by something else than PCIe (GH200, GB200: 450 GB/s each way) the host's memory is not told at all.
+//
+// Fetching in bulk is what PCIe does well (25 to 55 GB/s), and version 2's windows are against that, too: they are there because a GPU's address translation does not
+// reach over all of a large memory at full speed (64 GB of an A100's 80, arXiv 2405.11425), so that lanes stay within 32 GiB for a while. Each lane goes through
+// sixteen of them in an order that is drawn with the entropy, and another than its neighbours': who holds one of three fetches 17 in all, two of three 9
+// (TestFetchingWindowsCostsWhatIsStated), which for 72 GB is 3 s and more where 1.4 are given. With one window (below 36 GB) there is nothing to fetch ahead.
+//
+// What the walk does not show: that no other memory as fast stands behind the device (another GPU over NVLink); that no processors walk in place of it in their
+// own DRAM, which serves about 10^9 to 2·10^9 random reads a second a socket, and at its bandwidth's limit 7·10^9, so that a large server of two sockets may
+// do what is asked of an H100's memory; and for a processor, whose DRAM is being proven and whose walk has no bound but the deadline, that nobody else has promised the
+// same pages a minute ago. Of a model that the catalogue does not know nothing is judged but the deadline.
+//
+// All these times are reasoned from data sheets. No walk was ever timed on a real GPU.
 //
 // # Sizes
 //

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/bits"
 )
 
 // golden is 2^64 divided by the golden ratio, odd: the step of the counters.
@@ -37,6 +36,9 @@ func Bind(nonce Seed, proof, machine, device string, task Task) Seed {
 	parts := [][]byte{nonce[:], text(proof), text(machine), text(device)}
 	for _, v := range []int{task.Version, task.Size, task.Tile, task.Links, task.Openings, int(task.Memory), task.Steps, task.Segments, task.Checks} {
 		parts = append(parts, u64(uint64(v)))
+	}
+	if task.Version > 1 {
+		parts = append(parts, u64(uint64(task.Windows)))
 	}
 	return Seed(tagged("bind", parts...))
 }
@@ -127,26 +129,6 @@ func Fill(dst []uint64, key uint64, b uint64) {
 		prev = Mix((prev ^ dst[j]) + (dst[k] ^ uint64(i)*golden))
 		dst[i] = prev
 	}
-}
-
-// Begin is where a segment's lane starts.
-func Begin(entropy Seed, segment int) uint64 {
-	h := tagged("begin", entropy[:], u32(segment))
-	return binary.LittleEndian.Uint64(h[:8])
-}
-
-// Place is the word that a lane at x reads, of that many.
-func Place(x, words uint64) uint64 {
-	high, _ := bits.Mul64(x, words)
-	return high
-}
-
-// Step is where a lane at x goes after reading word.
-func Step(x, word uint64) uint64 { return Mix((x + golden) ^ word) }
-
-// SegmentLeaf is the hash of a segment's end in the walk's tree.
-func SegmentLeaf(segment int, begin, end uint64) Hash {
-	return tagged("segment", u32(segment), u64(begin), u64(end))
 }
 
 // Open is what decides the openings: the entropy, and all that was committed to.

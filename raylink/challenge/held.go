@@ -32,11 +32,7 @@ func (h *Held) Walked(entropy Seed, ends []uint64) Hash {
 		return Hash{}
 	}
 	h.entropy, h.ends = entropy, ends
-	leaves := make([]Hash, len(ends))
-	for i, end := range ends {
-		leaves[i] = SegmentLeaf(i, Begin(entropy, i), end)
-	}
-	h.walk = NewTree(leaves)
+	h.walk = NewTree(h.Task.walkLeaves(entropy, ends))
 	return h.walk.Root()
 }
 
@@ -55,7 +51,7 @@ func (h *Held) Answer(entropy Seed) Answer {
 		return answer
 	}
 	for _, i := range h.Task.Lanes(open) {
-		answer.Segments = append(answer.Segments, OpenedSegment{Segment: i, Begin: Begin(h.entropy, i), End: h.ends[i], Path: h.walk.Path(i)})
+		answer.Segments = append(answer.Segments, h.Task.openSegment(h.walk, h.entropy, h.ends, i))
 	}
 	return answer
 }

@@ -66,12 +66,13 @@ func (d *device) walk(entropy Seed, read func(place uint64) uint64) Hash {
 		return Hash{}
 	}
 	ends := make([]uint64, d.Task.Segments)
-	for i := range ends {
-		x := Begin(entropy, i)
-		for range d.Task.Lane() {
-			x = Step(x, read(Place(x, uint64(len(d.memory)))))
+	d.Task.Begins(ends, entropy, 0)
+	for _, s := range d.Task.Stretches(entropy) {
+		for i := s.From; i < s.To; i++ {
+			for range s.Steps {
+				ends[i] = Step(ends[i], read(s.First+Place(ends[i], s.Words)))
+			}
 		}
-		ends[i] = x
 	}
 	return d.Walked(entropy, ends)
 }
@@ -107,6 +108,14 @@ func flat() Task { return Task{Version: 1, Size: 64, Tile: 16, Links: 2, Opening
 func walking() Task {
 	t := flat()
 	t.Memory, t.Steps, t.Segments, t.Checks = 3*Block, 8*12, 12, 5
+	return t
+}
+
+// windowed is a task of version 2.
+func windowed() Task {
+	t := flat()
+	t.Version, t.Memory, t.Windows, t.Segments, t.Checks = 2, 7*Block, 3, 2*Bundle, 5
+	t.Steps = t.Segments * 2 * Rounds
 	return t
 }
 

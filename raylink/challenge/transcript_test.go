@@ -15,10 +15,16 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-// The vector in testdata is what FORMAT.md describes. It keeps every byte of the format: whoever changes one sees it here, and makes a new version of it.
+// The vectors in testdata are what FORMAT.md describes, one of each version. They keep every byte of the format: whoever changes one sees it here, and makes a
+// new version of it. What was written under an older one stays right.
 func TestGoldenTranscript(t *testing.T) {
-	const path = "testdata/transcript.json"
-	x := (&device{}).prove(walking(), dice(42))
+	keeps(t, "testdata/transcript.json", walking())
+	keeps(t, "testdata/transcript2.json", windowed())
+}
+
+func keeps(t *testing.T, path string, task Task) {
+	t.Helper()
+	x := (&device{}).prove(task, dice(42))
 	made, err := json.MarshalIndent(x, "", " ")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +93,9 @@ func TestMalformed(t *testing.T) {
 		"short hash": func(s string) string { return strings.Replace(s, good.Nonce.String(), "00", 1) },
 		"not UTF-8":  func(s string) string { return strings.Replace(s, "m-one", "m-\xff", 1) },
 		"too long":   func(s string) string { return s + strings.Repeat(" ", MaxTranscript) },
-		"version":    func(s string) string { return strings.Replace(s, `"version":1`, `"version":2`, 1) },
+		"version":    func(s string) string { return strings.Replace(s, `"version":1`, `"version":3`, 1) },
+		"no windows": func(s string) string { return strings.Replace(s, `"version":1`, `"version":2`, 1) },
+		"windows":    func(s string) string { return strings.Replace(s, `"checks":5`, `"checks":5,"windows":1`, 1) },
 		"tile":       func(s string) string { return strings.Replace(s, `"tile":16,"links"`, `"tile":17,"links"`, 1) },
 		"size":       func(s string) string { return strings.Replace(s, `"size":64`, `"size":1048576`, 1) },
 		"links":      func(s string) string { return strings.Replace(s, `"links":2`, `"links":1000000`, 1) },
@@ -133,17 +141,19 @@ func TestTaskFor(t *testing.T) {
 		kind   raylink.DeviceKind
 		memory int64
 		rate   int64 // millions of multiply-adds in a second
+		reads  int64 // millions in a second
 	}{
-		{"unknown processor", raylink.DeviceCPU, 0, 0},
-		{"slow processor", raylink.DeviceCPU, 1 << 30, 500},
-		{"two fast cores", raylink.DeviceCPU, 8 << 30, 250_000},
-		{"a server", raylink.DeviceCPU, 1 << 40, 10_000_000},
-		{"unknown GPU", raylink.DeviceGPU, 24 << 30, 0},
-		{"RTX 4090", raylink.DeviceGPU, 24 << 30, 30_000_000},
-		{"H100", raylink.DeviceGPU, 80 << 30, 300_000_000},
-		{"nonsense", raylink.DeviceGPU, 1 << 62, 1 << 62},
+		{"unknown processor", raylink.DeviceCPU, 0, 0, 0},
+		{"slow processor", raylink.DeviceCPU, 1 << 30, 500, 0},
+		{"two fast cores", raylink.DeviceCPU, 8 << 30, 250_000, 0},
+		{"a server", raylink.DeviceCPU, 1 << 40, 10_000_000, 0},
+		{"unknown GPU", raylink.DeviceGPU, 24 << 30, 0, 0},
+		{"RTX 4090", raylink.DeviceGPU, 24 << 30, 30_000_000, 3_900},
+		{"H100", raylink.DeviceGPU, 80 << 30, 300_000_000, 5_200},
+		{"the slowest", raylink.DeviceGPU, 2 << 30, 0, 1},
+		{"nonsense", raylink.DeviceGPU, 1 << 62, 1 << 62, 1 << 62},
 	} {
-		task := TaskFor(x.kind, x.memory, x.rate)
+		task := TaskFor(x.kind, x.memory, x.rate, x.reads)
 		if err := task.Check(); err != nil {
 			t.Errorf("%s: %v", x.name, err)
 		}
@@ -151,6 +161,12 @@ func TestTaskFor(t *testing.T) {
 			if millis := task.Work() / x.rate / 1000; millis > ProofTime.Milliseconds() {
 				t.Errorf("%s: %s takes %d ms", x.name, describe(task), millis)
 			}
+		}
+		if gpu := x.kind == raylink.DeviceGPU; gpu != (task.Version == 2) || gpu && (task.Memory > x.memory || task.Memory/int64(task.Windows) > window) {
+			t.Errorf("%s: version %d, %d windows of %d bytes", x.name, task.Version, task.Windows, task.Memory)
+		}
+		if most := WalkMost(task, x.reads); x.reads > 100 && (most < WalkMargin.Milliseconds() || most > (WalkMargin+WalkTime).Milliseconds()) || x.reads == 0 && most != 0 {
+			t.Errorf("%s: its walk of %d reads may take %d ms", x.name, task.Steps, most)
 		}
 		if opened := task.Openings * task.Tile * task.Tile * task.Size; opened > 1<<34 {
 			t.Errorf("%s: %s is dear to judge: 2^34 < %d", x.name, describe(task), opened)

@@ -185,24 +185,30 @@ func (t Transcript) verifyWalk(key uint64, drawn []int) error {
 	if len(t.Answer.Segments) != len(drawn) {
 		return wrong("%d segments are opened, not %d", len(t.Answer.Segments), len(drawn))
 	}
-	words := uint64(t.Task.Memory / 8)
+	stretches := t.Task.Stretches(t.Walk)
 	block := make([]uint64, Words)
+	var begin [1]uint64
 	for i, want := range drawn {
 		got := t.Answer.Segments[i]
 		if got.Segment != want {
 			return wrong("segment %d is opened, where segment %d was drawn", got.Segment, want)
 		}
-		if got.Begin != Begin(t.Walk, want) {
+		if t.Task.Begins(begin[:], t.Walk, want); got.Begin != begin[0] {
 			return wrong("segment %d begins elsewhere", want)
 		}
 		x := got.Begin
-		for range t.Task.Lane() {
-			place := Place(x, words)
-			upto := block[:place%Words+1]
-			Fill(upto, key, place/Words)
-			x = Step(x, upto[len(upto)-1])
+		for _, s := range stretches {
+			if want < s.From || want >= s.To {
+				continue
+			}
+			for range s.Steps {
+				place := s.First + Place(x, s.Words)
+				upto := block[:place%Words+1]
+				Fill(upto, key, place/Words)
+				x = Step(x, upto[len(upto)-1])
+			}
 		}
-		root, ok := climb(SegmentLeaf(want, got.Begin, got.End), want, t.Task.Segments, got.Path)
+		root, ok := t.Task.climbSegment(got)
 		if x != got.End || !ok || root != t.WalkRoot {
 			return wrong("segment %d does not end where the memory leads", want)
 		}

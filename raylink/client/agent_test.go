@@ -54,7 +54,7 @@ func group(t *testing.T, ca *authority, asked *notes, from, to time.Time) http.H
 		}
 		leaf := ca.issue(t, csr.PublicKey, "machine:m-aaaaaaaaaa", from, end)
 		reply(w, wire.JoinAnswer{
-			ID: "m-aaaaaaaaaa", CA: string(ca.pem()), Coordinators: []string{"https://" + r.Host},
+			ID: "m-aaaaaaaaaa", CA: string(ca.pem()), Coordinators: []string{"https://" + r.Host}, Coordinator: "a",
 			Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})),
 		})
 	})
@@ -93,6 +93,9 @@ func TestEnrollOpenRenew(t *testing.T) {
 	if who, err := id.Principal(); err != nil || who.ID != "m-aaaaaaaaaa" {
 		t.Fatalf("got %v, %v", who, err)
 	}
+	if id.Through() != "a" {
+		t.Errorf("joined through %q", id.Through())
+	}
 	c, err := id.Client(quiet)
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +113,12 @@ func TestEnrollOpenRenew(t *testing.T) {
 	}
 	if again, err := OpenIdentity(dir); err != nil || !again.ExpiresAt().Equal(id.ExpiresAt()) {
 		t.Fatalf("the renewed certificate was not kept: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, throughFile)); err != nil { // as an earlier release left it
+		t.Fatal(err)
+	}
+	if again, err := OpenIdentity(dir); err != nil || again.Through() != "" {
+		t.Fatalf("an identity of an earlier release: %v, %v", again, err)
 	}
 }
 

@@ -212,8 +212,17 @@ func TestJournalIsCopied(t *testing.T) {
 		t.Fatalf("got %q, %v", out.String(), err)
 	}
 	out.Reset()
-	if err := c.BillFile(t.Context(), "first job", &out); err != nil || out.String() != "/v1/clusters/first%20job/bill/export\n" {
-		t.Fatalf("got %q, %v", out.String(), err)
+	for deposits, want := range map[bool]string{false: "", true: "?deposits=true"} {
+		out.Reset()
+		if err := c.BillFile(t.Context(), "first job", deposits, &out); err != nil || out.String() != "/v1/clusters/first%20job/bill/export"+want+"\n" {
+			t.Fatalf("got %q, %v", out.String(), err)
+		}
+	}
+	for id, want := range map[raylink.AccountID]string{"": "/v1/earnings/export\n", "acc-b": "/v1/earnings/export?account=acc-b\n"} {
+		out.Reset()
+		if err := c.EarningsFile(t.Context(), id, &out); err != nil || out.String() != want {
+			t.Fatalf("got %q, %v", out.String(), err)
+		}
 	}
 }
 

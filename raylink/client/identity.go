@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ const (
 	certFile         = "cert.pem"
 	caFile           = "ca.pem"
 	coordinatorsFile = "coordinators.json"
+	throughFile      = "through"
 )
 
 // Identity is who an agent or gateway is: its own Ed25519 key, the certificate that the group gave it, the group's CA and the known
@@ -40,6 +42,7 @@ type Identity struct {
 	mu           sync.Mutex
 	certificate  *tls.Certificate
 	coordinators []string
+	through      string // id of the coordinator that it joined through; empty where that was not kept
 }
 
 // Joined says whether dir holds an identity that has joined a group.
@@ -70,7 +73,11 @@ func OpenIdentity(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of coordinators: %w", err)
 	}
-	id := &Identity{dir: dir, key: key, ca: ca}
+	through, err := os.ReadFile(filepath.Join(dir, throughFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading whom it joined through: %w", err)
+	}
+	id := &Identity{dir: dir, key: key, ca: ca, through: strings.TrimSpace(string(through))}
 	if err := json.Unmarshal(list, &id.coordinators); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", filepath.Join(dir, coordinatorsFile), err)
 	}
@@ -102,7 +109,7 @@ func Enroll(ctx context.Context, dir, coordinator, joinToken string, request wir
 	if err != nil {
 		return nil, err
 	}
-	id := &Identity{dir: dir, key: key, ca: []byte(answer.CA), coordinators: answer.Coordinators}
+	id := &Identity{dir: dir, key: key, ca: []byte(answer.CA), coordinators: answer.Coordinators, through: answer.Coordinator}
 	if _, err := cleanURLs(id.coordinators); err != nil {
 		id.coordinators = []string{coordinator}
 	}
@@ -110,6 +117,9 @@ func Enroll(ctx context.Context, dir, coordinator, joinToken string, request wir
 		return nil, err
 	}
 	if err := id.keepCoordinators(); err != nil {
+		return nil, err
+	}
+	if err := replaceFile(filepath.Join(dir, throughFile), []byte(id.through+"\n"), 0o644); err != nil {
 		return nil, err
 	}
 	if err := id.accept(answer); err != nil { // last: Joined looks for the certificate
@@ -135,6 +145,9 @@ func (id *Identity) Coordinators() []string {
 	defer id.mu.Unlock()
 	return slices.Clone(id.coordinators)
 }
+
+// Through is the id of the coordinator that it joined through; empty where that was not kept.
+func (id *Identity) Through() string { return id.through }
 
 // ExpiresAt is when the certificate ends.
 func (id *Identity) ExpiresAt() time.Time { return id.leaf().NotAfter }

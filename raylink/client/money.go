@@ -2,10 +2,10 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 
-	"raylink/billing/money"
 	"raylink/billing/payout"
 	"raylink/billing/price"
 	"raylink/raylink"
@@ -17,9 +17,9 @@ func (c *Client) SetCap(ctx context.Context, r wire.CapRequest) (wire.Balance, e
 	return write[wire.Balance](ctx, c, http.MethodPut, at("cap"), r)
 }
 
-// SetBudget changes the most that a cluster may ever cost, in USD; zero is no limit but the purse.
-func (c *Client) SetBudget(ctx context.Context, idOrName string, budget money.Amount) (wire.Cluster, error) {
-	return write[wire.Cluster](ctx, c, http.MethodPut, at("clusters", idOrName, "budget"), wire.BudgetRequest{Budget: budget})
+// SetBudget changes the most that a cluster may ever cost, in USD, and when it warns before; zero is no limit but the purse.
+func (c *Client) SetBudget(ctx context.Context, idOrName string, r wire.BudgetRequest) (wire.Cluster, error) {
+	return write[wire.Cluster](ctx, c, http.MethodPut, at("clusters", idOrName, "budget"), r)
 }
 
 // Topup announces money that is to come; the answer says how to pay it.
@@ -70,6 +70,12 @@ func (c *Client) SetSettlement(ctx context.Context, r wire.Settlement) (wire.Set
 // Earnings is what an account has earned as a supplier; the caller's own for an empty id.
 func (c *Client) Earnings(ctx context.Context, id raylink.AccountID) (wire.Earnings, error) {
 	return get[wire.Earnings](ctx, c, at("earnings"), accountQuery(id))
+}
+
+// EarningsFile copies to w what the journal says of an account's earnings, with the group's receipt: what `raylink verify` takes. The caller's own for an empty
+// id. See Journal for its errors.
+func (c *Client) EarningsFile(ctx context.Context, id raylink.AccountID, w io.Writer) error {
+	return c.copied(ctx, at("earnings", "export"), accountQuery(id), w)
 }
 
 func accountQuery(id raylink.AccountID) url.Values {

@@ -175,9 +175,14 @@ func (c *Client) Bill(ctx context.Context, idOrName string) (wire.Bill, error) {
 	return get[wire.Bill](ctx, c, at("clusters", idOrName, "bill"), nil)
 }
 
-// BillFile copies to w what the journal says of a cluster, with the group's receipt: what `raylink verify` takes. See Journal for its errors.
-func (c *Client) BillFile(ctx context.Context, idOrName string, w io.Writer) error {
-	return c.copied(ctx, at("clusters", idOrName, "bill", "export"), w)
+// BillFile copies to w what the journal says of a cluster, with the group's receipt: what `raylink verify` takes. With deposits, what its owner ever paid in on the
+// chain is in it as well. See Journal for its errors.
+func (c *Client) BillFile(ctx context.Context, idOrName string, deposits bool, w io.Writer) error {
+	query := url.Values{}
+	if deposits {
+		query.Set("deposits", "true")
+	}
+	return c.copied(ctx, at("clusters", idOrName, "bill", "export"), query, w)
 }
 
 // Balance is an account's money; the caller's own for an empty id.
@@ -192,12 +197,12 @@ func (c *Client) Balance(ctx context.Context, id raylink.AccountID) (wire.Balanc
 // Journal copies the whole journal to w; admins only. Nothing was written to w when a coordinator could not be reached;
 // an error in the middle leaves w with whole or cut lines.
 func (c *Client) Journal(ctx context.Context, w io.Writer) error {
-	return c.copied(ctx, at("journal"), w)
+	return c.copied(ctx, at("journal"), nil, w)
 }
 
 // copied copies an answer of any length to w, from the first coordinator that gives one.
-func (c *Client) copied(ctx context.Context, path string, w io.Writer) error {
-	k := call{method: http.MethodGet, path: path, read: true}
+func (c *Client) copied(ctx context.Context, path string, query url.Values, w io.Writer) error {
+	k := call{method: http.MethodGet, path: path, query: query, read: true}
 	var last error
 	for _, base := range c.Coordinators() {
 		answer, err := c.send(ctx, base, k, nil)

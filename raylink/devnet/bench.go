@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -21,16 +22,37 @@ import (
 	"raylink/raylink/wire"
 )
 
-// Bench measures a cluster's way from create to ready beside a raw `ray start` of the same nodes in the same image with the same limits, in
-// turn, in one run. The image is there, as in a cluster's second life on a machine.
+// Bench measures what an agent takes of its machine while nothing runs there, and then a cluster's way from create to ready beside a raw
+// `ray start` of the same nodes in the same image with the same limits, in turn, in one run. The image is there, as in a cluster's second life
+// on a machine.
 type Bench struct {
 	Network  *Network
 	Manifest string
 	Rounds   int
+	Window   time.Duration // of one look at the idle agent
 }
 
 // Run prints each round and the medians.
 func (b *Bench) Run(ctx context.Context) error {
+	if err := b.idle(ctx); err != nil {
+		return err
+	}
+	return b.clusters(ctx)
+}
+
+// idle prints what the first supplier's agent takes. It goes first, before any cluster was there.
+func (b *Bench) idle(ctx context.Context) error {
+	w := b.Network.cfg.Out
+	fmt.Fprintf(w, "\n== A supplier's agent at idle: proven, ready, without a lease (%d rounds of %s)\n", b.Rounds, b.Window)
+	middle, err := b.Network.idle(ctx, agentName(0), b.Window, b.Rounds, func(round int, r idleRound) { fmt.Fprintf(w, "  round %d  %s\n", round, r) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "  medians  %s\n", middle)
+	return nil
+}
+
+func (b *Bench) clusters(ctx context.Context) error {
 	text, err := os.ReadFile(b.Manifest)
 	if err != nil {
 		return fmt.Errorf("reading the manifest: %w", err)
@@ -112,7 +134,7 @@ func (b *Bench) raw(ctx context.Context, text []byte) (took time.Duration, err e
 	if err != nil {
 		return 0, err
 	}
-	image, _, err := manifest.Image(spec.Image, "amd64")
+	image, nodes, err := rawNodes(spec, runtime.GOARCH)
 	if err != nil {
 		return 0, err
 	}
@@ -130,31 +152,45 @@ func (b *Bench) raw(ctx context.Context, text []byte) (took time.Duration, err e
 		_, net := dockerRun(clean, "network", "rm", rawNetwork)
 		err = errors.Join(err, rm, net)
 	}()
-	head := netip.MustParseAddr("100.127.250.2")
-	start := time.Now()
-	launch := func(role raylink.NodeRole, g raylink.NodeGroup, addr netip.Addr) error {
-		name := "raylink-bench-" + strings.ReplaceAll(addr.String(), ".", "-")
-		names = append(names, name)
-		n := ray.Node{Cluster: spec.Name, Lease: raylink.LeaseID(name), Machine: "m-aaaaaaaaaa", Role: role, Address: addr, Head: head, Group: g, Arch: "amd64"}
-		return rawNode(ctx, dir, name, image, n)
+	start, head := time.Now(), nodes[0].Address
+	launch := func(n ray.Node) error {
+		names = append(names, string(n.Lease))
+		return rawNode(ctx, dir, string(n.Lease), image, n)
 	}
-	if err := launch(raylink.NodeHead, spec.Head, head); err != nil {
+	if err := launch(nodes[0]); err != nil {
 		return 0, err
 	}
 	if err := b.Network.until(ctx, "the raw head", "", time.Minute, func(ctx context.Context) error { _, err := get(ctx, ray.HeadHealthURL(head)); return err }); err != nil {
 		return 0, err
 	}
-	addr, nodes := netip.MustParseAddr("100.127.250.10"), 1
-	for _, g := range spec.Workers {
-		for range g.Replicas {
-			if err := launch(raylink.NodeWorker, g, addr); err != nil {
-				return 0, err
-			}
-			addr, nodes = addr.Next(), nodes+1
+	for _, n := range nodes[1:] {
+		if err := launch(n); err != nil {
+			return 0, err
 		}
 	}
-	err = b.Network.until(ctx, "the raw workers", "", 2*time.Minute, func(ctx context.Context) error { return rawAlive(ctx, head, nodes) })
+	err = b.Network.until(ctx, "the raw workers", "", 2*time.Minute, func(ctx context.Context) error { return rawAlive(ctx, head, len(nodes)) })
 	return time.Since(start), err
+}
+
+// rawNodes are the nodes of a cluster on machines of one architecture, the head first, and the image that they run: as a lease there would have it.
+func rawNodes(spec raylink.ClusterSpec, arch string) (image string, nodes []ray.Node, err error) {
+	if image, _, err = manifest.Image(spec.Image, arch); err != nil {
+		return "", nil, err
+	}
+	head := netip.MustParseAddr("100.127.250.2")
+	add := func(role raylink.NodeRole, g raylink.NodeGroup, addr netip.Addr) {
+		name := "raylink-bench-" + strings.ReplaceAll(addr.String(), ".", "-")
+		nodes = append(nodes, ray.Node{Cluster: spec.Name, Lease: raylink.LeaseID(name), Machine: "m-aaaaaaaaaa", Role: role, Address: addr, Head: head, Group: g, Arch: arch})
+	}
+	add(raylink.NodeHead, spec.Head, head)
+	addr := netip.MustParseAddr("100.127.250.10")
+	for _, g := range spec.Workers {
+		for range g.Replicas {
+			add(raylink.NodeWorker, g, addr)
+			addr = addr.Next()
+		}
+	}
+	return image, nodes, nil
 }
 
 const rawToken = "a-token-of-the-benchmark-alone"

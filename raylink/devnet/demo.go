@@ -114,30 +114,20 @@ func (s *Story) work(ctx context.Context) error {
 	return nil
 }
 
-func (s *Story) killLeader(ctx context.Context) (string, error) {
-	before, err := s.status(ctx)
+// fallen is a coordinator that was killed.
+type fallen struct {
+	id    string
+	index uint64 // its own newest, just before
+}
+
+// killLeader kills it with SIGKILL and waits until another leads and bills.
+func (s *Story) killLeader(ctx context.Context) (fallen, error) {
+	killed, err := s.behead(ctx)
 	if err != nil {
-		return "", err
+		return killed, err
 	}
-	s.note("killing the leader, %s, with SIGKILL", before.Leader)
-	start := time.Now()
-	if err := s.Network.Kill(before.Leader); err != nil {
-		return "", err
-	}
-	var after wire.Status
-	err = s.soon(ctx, "electing a new leader", 30*time.Second, func(ctx context.Context) error {
-		after, err = s.status(ctx)
-		if err == nil && (after.Leader == before.Leader || after.Leader == "") {
-			err = fmt.Errorf("no new leader yet")
-		}
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	s.note("%s leads after %.1f s", after.Leader, time.Since(start).Seconds())
 	minutes := s.cluster.Minutes
-	return before.Leader, s.soon(ctx, "the new leader bills on", 3*time.Minute, func(ctx context.Context) error {
+	return killed, s.soon(ctx, "the new leader bills on", 3*time.Minute, func(ctx context.Context) error {
 		x, err := s.look(ctx)
 		if err != nil {
 			return err
@@ -147,6 +137,33 @@ func (s *Story) killLeader(ctx context.Context) (string, error) {
 		}
 		s.note("the new leader bills on: %d node minutes are charged", x.Minutes)
 		return nil
+	})
+}
+
+// behead kills the leader and waits for the next one.
+func (s *Story) behead(ctx context.Context) (fallen, error) {
+	before, err := s.status(ctx)
+	if err != nil {
+		return fallen{}, err
+	}
+	own, err := s.statusOf(ctx, before.Leader)
+	if err != nil {
+		return fallen{}, err
+	}
+	s.note("killing the leader, %s, with SIGKILL", before.Leader)
+	start := time.Now()
+	if err := s.Network.Kill(before.Leader); err != nil {
+		return fallen{}, err
+	}
+	return fallen{id: before.Leader, index: own.Index}, s.soon(ctx, "electing a new leader", 30*time.Second, func(ctx context.Context) error {
+		after, err := s.status(ctx)
+		if err == nil && (after.Leader == before.Leader || after.Leader == "") {
+			err = fmt.Errorf("no new leader yet")
+		}
+		if err == nil {
+			s.note("%s leads after %.1f s", after.Leader, time.Since(start).Seconds())
+		}
+		return err
 	})
 }
 
@@ -160,11 +177,21 @@ func (s *Story) status(ctx context.Context) (wire.Status, error) {
 	return c.Status(ctx)
 }
 
+// statusOf is the group's status as one coordinator sees it.
+func (s *Story) statusOf(ctx context.Context, name string) (wire.Status, error) {
+	c, err := s.Network.at(name, "admin")
+	if err != nil {
+		return wire.Status{}, err
+	}
+	defer c.Close()
+	return c.StatusOf(ctx, s.Network.api[name])
+}
+
 // writesMissed is how many writes happen while a coordinator is away, so that the log that it missed is gone and it needs a snapshot.
 const writesMissed = 40
 
-// catchUp starts the killed coordinator again; it needs a snapshot, and then all digests agree.
-func (s *Story) catchUp(ctx context.Context, killed string) error {
+// catchUp starts the killed coordinator again; it needs a snapshot of the others', and then all digests agree.
+func (s *Story) catchUp(ctx context.Context, killed fallen) error {
 	c, err := s.Network.As("admin")
 	if err != nil {
 		return err
@@ -175,43 +202,61 @@ func (s *Story) catchUp(ctx context.Context, killed string) error {
 			return err
 		}
 	}
+	if err := s.soon(ctx, "the others keep snapshots and forget the log before them", 60*time.Second, func(context.Context) error {
+		for i := range s.Network.cfg.Coordinators {
+			if name := coordinatorName(i); name != killed.id && s.Network.saved(name) <= killed.index+trailing {
+				return fmt.Errorf("%s has its newest snapshot at index %d, and may know what %s lacks from %d on", name, s.Network.saved(name), killed.id, killed.index)
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
 	before, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	s.note("%d writes later, %s is started again", writesMissed, killed)
-	if err := s.Network.Restart(killed); err != nil {
+	s.note("%d writes later, %s is started again", writesMissed, killed.id)
+	if err := s.Network.Restart(killed.id); err != nil {
 		return err
 	}
 	return s.soon(ctx, "the killed coordinator catches up", 60*time.Second, func(ctx context.Context) error {
 		var all []wire.Status
 		for i := range s.Network.cfg.Coordinators {
-			name := coordinatorName(i)
-			at, err := s.Network.at(name, "admin")
-			if err != nil {
-				return err
-			}
-			st, err := at.StatusOf(ctx, s.Network.api[name])
-			at.Close()
+			st, err := s.statusOf(ctx, coordinatorName(i))
 			if err != nil {
 				return err
 			}
 			all = append(all, st)
 		}
-		for _, st := range all {
-			if st.Index < before.Index || st.Index != all[0].Index {
-				return fmt.Errorf("%s is at index %d, %s at %d", st.ID, st.Index, all[0].ID, all[0].Index)
-			}
-			if st.Digest != all[0].Digest {
-				return fmt.Errorf("digests differ at index %d: %s has %s, %s has %s", st.Index, st.ID, st.Digest, all[0].ID, all[0].Digest)
-			}
-			if st.ID == killed && st.Snapshot == 0 {
-				return fmt.Errorf("%s has caught up without a snapshot", killed)
-			}
+		began, err := caughtUp(all, killed, before.Index)
+		if err == nil {
+			s.note("all %d coordinators are at index %d with the digest %.16s…; %s began at a snapshot that it was sent, of index %d: its own newest was %d",
+				len(all), all[0].Index, all[0].Digest, killed.id, began, killed.index)
 		}
-		s.note("all %d coordinators are at index %d with the digest %.16s…; %s began at a snapshot", len(all), all[0].Index, all[0].Digest, killed)
-		return nil
+		return err
 	})
+}
+
+// caughtUp says whether all coordinators agree at one index, not before the one given, and the killed one was sent a snapshot: one of its own is never
+// beyond its own newest index. It gives the snapshot's.
+func caughtUp(all []wire.Status, killed fallen, index uint64) (uint64, error) {
+	began := uint64(0)
+	for _, st := range all {
+		if st.Index < index || st.Index != all[0].Index {
+			return 0, fmt.Errorf("%s is at index %d, %s at %d", st.ID, st.Index, all[0].ID, all[0].Index)
+		}
+		if st.Digest != all[0].Digest {
+			return 0, fmt.Errorf("digests differ at index %d: %s has %s, %s has %s", st.Index, st.ID, st.Digest, all[0].ID, all[0].Digest)
+		}
+		if st.ID == killed.id {
+			began = st.Snapshot
+		}
+	}
+	if began <= killed.index {
+		return 0, fmt.Errorf("%s has caught up without a snapshot of the others': it began at index %d, and had %d itself", killed.id, began, killed.index)
+	}
+	return began, nil
 }
 
 // loseHead kills the head's container: the cluster comes back at the same address, and an actor on a worker remembers.
@@ -260,12 +305,28 @@ func (s *Story) headBack(ctx context.Context, head wire.Node, start time.Time) e
 		if err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(x.Nodes, func(n wire.Node) bool { return n.Lease == head.Lease }); x.Nodes[i].RayNode == head.RayNode {
-			return fmt.Errorf("Ray does not see a new head yet")
+		now, err := cameBack(x.Nodes, head)
+		if err == nil {
+			s.note("the head is back after %.1f s at the same address, %s (before: %s)", time.Since(start).Seconds(), now.Address, head.Address)
 		}
-		s.note("the head is back after %.1f s at the same address, %s", time.Since(start).Seconds(), head.Address)
-		return nil
+		return err
 	})
+}
+
+// cameBack is the head as it is now, once Ray sees a new one where the old one was.
+func cameBack(nodes []wire.Node, head wire.Node) (wire.Node, error) {
+	i := slices.IndexFunc(nodes, func(n wire.Node) bool { return n.Role == raylink.NodeHead })
+	if i < 0 {
+		return wire.Node{}, fmt.Errorf("the cluster has no head any more")
+	}
+	now := nodes[i]
+	if now.Lease != head.Lease || now.Address != head.Address {
+		return now, fmt.Errorf("the head is lease %s at %s, and was %s at %s", now.Lease, now.Address, head.Lease, head.Address)
+	}
+	if now.RayNode == "" || now.RayNode == head.RayNode {
+		return now, fmt.Errorf("Ray does not see a new head yet")
+	}
+	return now, nil
 }
 
 // end deletes the cluster and shows what it cost.

@@ -28,6 +28,9 @@ func TestSizes(t *testing.T) {
 		{Options{Coordinators: 1, Suppliers: 21}, "21 suppliers on one machine"},
 		{Options{Coordinators: 1, Suppliers: -1}, "-1 suppliers on one machine"},
 		{Options{Coordinators: 1, Suppliers: 1, Dir: full}, full + " is not empty"},
+		{Options{Coordinators: 1, Suppliers: 0, Bench: true, Rounds: 1, Window: time.Minute}, "nothing to measure"},
+		{Options{Coordinators: 1, Suppliers: 1, Bench: true, Rounds: 0, Window: time.Minute}, "nothing to measure"},
+		{Options{Coordinators: 1, Suppliers: 1, Bench: true, Rounds: 1}, "nothing to measure"},
 		{Options{Down: full}, "no kept network in " + full},
 	} {
 		var out bytes.Buffer

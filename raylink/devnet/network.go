@@ -202,7 +202,7 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 			args = append(args, "--solana-rpc", n.chain.URL, "--checkpoint-every", "1m") // an hour would show none
 		}
 		if n.cfg.Fast {
-			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", "10")
+			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", strconv.Itoa(trailing))
 		}
 		if i == 0 {
 			if err := n.found(name, data, listen, raft); err != nil {
@@ -225,6 +225,24 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 		n.say("%s votes (%s)", name, n.api[name])
 	}
 	return nil
+}
+
+// trailing is how many entries a coordinator of a Fast network keeps behind a snapshot.
+const trailing = 10
+
+// saved is the index of the newest snapshot that a coordinator keeps on disk; 0 if there is none. Their directories are named <term>-<index>-<time>.
+func (n *Network) saved(name string) uint64 {
+	newest := uint64(0)
+	kept, err := filepath.Glob(filepath.Join(n.cfg.Dir, name, "raft", "snapshots", "*-*-*[0-9]"))
+	if err != nil {
+		return 0 // the pattern is ours
+	}
+	for _, dir := range kept {
+		if index, err := strconv.ParseUint(strings.Split(filepath.Base(dir), "-")[1], 10, 64); err == nil {
+			newest = max(newest, index)
+		}
+	}
+	return newest
 }
 
 func (n *Network) found(name, data, listen, raft string) error {

@@ -116,8 +116,11 @@ func (s *Story) supplierPaid(ctx context.Context, i int, total map[money.Asset]i
 	if err := s.quietLogin(ctx, who); err != nil {
 		return err
 	}
-	if _, err := s.raylink(ctx, who, "earnings"); err != nil {
-		return err
+	file := filepath.Join(n.cfg.Dir, who+"-earnings.jsonl")
+	for _, args := range [][]string{{"earnings"}, {"earnings", "--file", file}, {"verify", file, "--chain", "--rpc", n.chain.URL}} {
+		if _, err := s.raylink(ctx, who, args...); err != nil {
+			return err
+		}
 	}
 	asset := takes(i)
 	holds, err := n.holds(ctx, who, asset)

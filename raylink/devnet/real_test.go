@@ -95,6 +95,10 @@ func TestSuppliersCommand(t *testing.T) {
 		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	ctx := t.Context()
+	// The image that suppliers run reads NVIDIA GPUs: it was built with a C compiler, whatever the program beside these tests is.
+	if told, err := dockerRun(ctx, "run", "--rm", "--network", "none", "raylink/worker", "version", "-o", "json"); err != nil || !strings.Contains(told, `"nvml": true`) {
+		t.Errorf("the worker image's raylink says %v: %s", err, told)
+	}
 	host := bridgeAddress(t)
 	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 3, Cores: 2,
 		Memory: "8Gi", Host: host, Secure: true, Contained: true, Out: os.Stdout})

@@ -158,17 +158,6 @@ func (m *till) strike(i int, dice *rand.Rand, w *weather) error {
 	return m.killCoordinator(ctx, false, dice)
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
 func (m *till) bounce(name string) error { return errors.Join(m.Kill(name), m.Restart(name)) }
 
 // killCoordinator kills the leader or another one, and waits until it votes again.

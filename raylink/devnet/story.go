@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 )
 
@@ -81,10 +82,11 @@ func (s *Story) submit(ctx context.Context, endpoint, mark string, entry ...stri
 		args = append(args, "--verify", filepath.Join(s.Network.cfg.Dir, "config", "raylink", "engineer.ca.pem"))
 	}
 	args = append(append(args, "--"), entry...)
-	fmt.Fprintf(s.Network.cfg.Out, "\n$ RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=%s ray %s\n", s.Network.people["engineer"].tokenFile, strings.Join(args, " "))
+	with := ray.ToolEnvironment(s.Network.people["engineer"].tokenFile)
+	fmt.Fprintf(s.Network.cfg.Out, "\n$ %s ray %s\n", strings.Join(with, " "), strings.Join(args, " "))
 	j := &job{done: make(chan error, 1)}
 	cmd := exec.CommandContext(ctx, s.Ray, args...)
-	cmd.Env = append(os.Environ(), "RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN_PATH="+s.Network.people["engineer"].tokenFile, "PYTHONUNBUFFERED=1")
+	cmd.Env = append(append(os.Environ(), "PYTHONUNBUFFERED=1"), with...)
 	out := &indent{out: io.MultiWriter(s.Network.cfg.Out, j), prefix: "  " + mark + " "}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {

@@ -1,5 +1,12 @@
 package house
 
+import (
+	"fmt"
+	"regexp"
+
+	"raylink/raylink/ray"
+)
+
 // Floor is how high a package stands. Imports only go down; Pure floors touch nothing of the world.
 type Floor int
 
@@ -71,7 +78,6 @@ func Floors() []Row {
 		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
-		{"supplier/runtime/runtimetest", Floor3a, []May{{"supplier/runtime", port}}},
 
 		{"coordinator/api", Floor3b, nil},
 		{"coordinator/dashboard", Floor3b, nil},
@@ -88,6 +94,7 @@ func Floors() []Row {
 		{"supplier/prove", Floor3b, nil},
 		{"supplier/prove/cuda", Floor3b, []May{{"supplier/prove", "is one of its provers"}}},
 		{"supplier/doctor", Floor3b, nil},
+		{"supplier/runtime/runtimetest", Floor3b, []May{{"supplier/dataplane", "the proxy that a hostile tenant tries"}}},
 
 		{"coordinator", Floor4, nil},
 		{"supplier", Floor4, nil},
@@ -153,5 +160,14 @@ func unnamed() []string {
 	return []string{
 		"/wo" + "rk/", "proxy.golang" + ".org", "sum.golang" + ".org", "pypi" + ".org", "pythonhosted" + ".org", "deb.debian" + ".org",
 		"registry.npmjs" + ".org", "crates" + ".io", "rubygems" + ".org",
+	}
+}
+
+// owned are the words that stand in one package alone.
+func owned() []Owned {
+	// Ports that are nobody else's: 8080 and the like are said of other things too.
+	ports := fmt.Sprintf(`\b(?:%d|%d|%d|%d|%d)\b`, ray.GCSPort, ray.DashboardPort, ray.AgentPort, ray.AgentGRPCPort, ray.RuntimeEnvPort)
+	return []Owned{
+		{"raylink/ray", regexp.MustCompile(`\bRAY_[A-Za-z]\w*|` + ports), "Ray's ports and environment"},
 	}
 }

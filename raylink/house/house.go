@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -30,12 +31,20 @@ type Rules struct {
 	Strangers [][2]string
 	Sleepers  []May
 	Unnamed   []string
+	Owned     []Owned
 	Whole     bool // every line of the table must have its package
+}
+
+// Owned are words that one package alone writes down; others use its names. Tests may quote them, and comments speak of them.
+type Owned struct {
+	Room  string // below the module's root
+	Words *regexp.Regexp
+	What  string // they are
 }
 
 // OurRules are the rules of this module.
 func OurRules() Rules {
-	return Rules{Module: "raylink", Floors: Floors(), Strangers: Strangers(), Sleepers: Sleepers(), Unnamed: unnamed(), Whole: true}
+	return Rules{Module: "raylink", Floors: Floors(), Strangers: Strangers(), Sleepers: Sleepers(), Unnamed: unnamed(), Owned: owned(), Whole: true}
 }
 
 // source is one parsed file.
@@ -174,6 +183,7 @@ func (h *house) checkPackage(dir string, sources []source) {
 			h.checkPackageComment(s)
 		}
 		h.checkDocs(s)
+		h.checkOwned(s)
 		if known {
 			h.checkImports(s, row)
 			if row.Floor.Pure() {

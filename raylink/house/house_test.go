@@ -3,6 +3,7 @@ package house
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,6 +44,7 @@ func fixtureRules() Rules {
 		Strangers: [][2]string{{"left", "right"}},
 		Sleepers:  []May{{"edge/slow_test.go", "a reason"}},
 		Unnamed:   []string{"unnamed.example"},
+		Owned:     []Owned{{"edge", regexp.MustCompile(`\bEDGE_[A-Z]+|\b4711\b`), "the edge's words"}},
 	}
 }
 

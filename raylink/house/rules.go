@@ -151,6 +151,25 @@ func (h *house) checkSleep(s source) {
 	})
 }
 
+// checkOwned keeps words in the package that they belong to.
+func (h *house) checkOwned(s source) {
+	for _, rule := range h.rules.Owned {
+		if within(s.dir, rule.Room) {
+			continue
+		}
+		ast.Inspect(s.file, func(node ast.Node) bool {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok {
+				return true
+			}
+			if word := rule.Words.FindString(literal.Value); word != "" {
+				h.at(literal.Pos(), "writes %s, and %s belong to %s alone: use its names", word, rule.What, rule.Room)
+			}
+			return true
+		})
+	}
+}
+
 // names says whether an expression is pkg.name.
 func names(e ast.Expr, pkg, name string) bool {
 	selector, ok := e.(*ast.SelectorExpr)

@@ -9,6 +9,20 @@ import (
 	"raylink/raylink"
 )
 
+// Variables by which Ray's processes, and its own tools on a user's side, are told that there is a token, and which one.
+const (
+	AuthMode      = "RAY_AUTH_MODE"
+	AuthModeToken = "token" // AuthMode's value
+	AuthToken     = "RAY_AUTH_TOKEN"
+	AuthTokenPath = "RAY_AUTH_TOKEN_PATH" // a file with it, which counts where AuthToken is not set
+	AuthTokenHome = "~/.ray/auth_token"   // where it is looked for last
+)
+
+// ToolEnvironment is what Ray's own tools need to use the token in a file, as NAME=value.
+func ToolEnvironment(tokenFile string) []string {
+	return []string{AuthMode + "=" + AuthModeToken, AuthTokenPath + "=" + tokenFile}
+}
+
 // Environment is what the node's process is started with: the group's own variables, then Raylink's, which win where they carry identity,
 // addresses, authentication or the GCS's storage (ReservedEnv) and give way elsewhere.
 func Environment(n Node) map[string]string {
@@ -19,8 +33,8 @@ func Environment(n Node) map[string]string {
 		}
 	}
 	for k, v := range map[string]string{
-		"RAY_AUTH_MODE":       "token", // Ray's authentication is on everywhere: the gateway holds the other end of the token
-		"RAY_AUTH_TOKEN_PATH": TokenFile,
+		AuthMode:      AuthModeToken, // Ray's authentication is on everywhere: the gateway holds the other end of the token
+		AuthTokenPath: TokenFile,
 
 		"RAY_CLUSTER_NAME":      n.Cluster,
 		"RAY_CLOUD_INSTANCE_ID": string(n.Lease), // comes back in Ray's node state, so that a node is joined with its lease

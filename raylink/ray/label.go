@@ -12,6 +12,7 @@ const (
 	LabelAccelerator = "ray.io/accelerator-type" // Ray's own; given by us, because Ray reads "GeForce RTX 4090" as G
 	LabelArch        = raylink.LabelArch
 	LabelMachine     = raylink.LabelMachine
+	LabelProcessor   = raylink.LabelProcessor
 	LabelGroup       = "raylink.io/group"
 	LabelLease       = "raylink.io/lease"
 	labelNodeID      = "ray.io/node-id"

@@ -23,6 +23,7 @@ type Node struct {
 	Arch        string            // amd64, arm64
 	Accelerator string            // Raylink's catalogue name of the machine's device, "" without one
 	Labels      map[string]string // what the machine offers
+	Device      map[string]int64  // Ray's resources of the machine's device, by the catalogue, in 1/10,000; nil where that knows none
 }
 
 // Check says why the node cannot be started as it is, or nil. Command and Environment are safe without it, and leave away what it refuses.
@@ -81,7 +82,7 @@ func Command(n Node) []string {
 		"memory":                      strconv.FormatInt(n.Group.Resources.Memory, 10),
 		"object-store-memory":         strconv.FormatInt(ObjectStoreBytes(n.Group.Resources.Memory), 10),
 	}
-	argv := []string{"ray", "start"}
+	argv := n.program()
 	if n.Role == raylink.NodeHead {
 		argv = append(argv, "--head")
 		set["port"] = strconv.Itoa(GCSPort)
@@ -126,8 +127,11 @@ func (n Node) rayCPU() int64 {
 
 func ceilUnit(q int64) int64 { return (q + raylink.Unit - 1) / raylink.Unit }
 
-// custom is the value of --resources, "" for none. A known device is also Ray's resource accelerator_type:<name>, which `accelerator_type=` asks
-// for; Ray's own guess of it would carry the wrong name.
+// acceleratorType begins the names of Ray's resources that stand for kinds of devices.
+const acceleratorType = "accelerator_type:"
+
+// custom is the value of --resources, "" for none. A known device is also Ray's resource accelerator_type:<name>, under each of its names, which `accelerator_type=`
+// asks for; Ray's own guess of it would carry the wrong name.
 func (n Node) custom() string {
 	custom := map[string]int64{}
 	for name, q := range n.Group.Resources.Custom {
@@ -135,8 +139,13 @@ func (n Node) custom() string {
 			custom[name] = ceilUnit(q)
 		}
 	}
-	if n.Group.Resources.GPU > 0 && labelWord(n.Accelerator) {
-		custom["accelerator_type:"+n.Accelerator] = 1
+	for name, q := range n.Device {
+		if kind, ok := strings.CutPrefix(name, acceleratorType); ok && labelWord(kind) {
+			custom[name] = ceilUnit(q)
+		}
+	}
+	if n.Group.Resources.GPU > 0 && labelWord(n.Accelerator) { // also where only the agent's newer catalogue knows it
+		custom[acceleratorType+n.Accelerator] = 1
 	}
 	if len(custom) == 0 {
 		return ""
@@ -170,7 +179,7 @@ func (n Node) allLabels() map[string]string {
 		}
 	}
 	for k, v := range map[string]string{
-		LabelAccelerator: n.Accelerator, LabelArch: n.Arch, LabelMachine: string(n.Machine), LabelGroup: n.Group.Name, LabelLease: string(n.Lease),
+		LabelProcessor: n.Labels[LabelProcessor], LabelAccelerator: n.Accelerator, LabelArch: n.Arch, LabelMachine: string(n.Machine), LabelGroup: n.Group.Name, LabelLease: string(n.Lease),
 	} {
 		if v != "" {
 			out[k] = v

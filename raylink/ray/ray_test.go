@@ -96,6 +96,36 @@ func TestTheUserWinsOnlyWhereHeMay(t *testing.T) {
 	}
 }
 
+// TestDevicesAreKnownToRay: by all their names as resources, a processor's name as a label, and nothing else that a machine says of Raylink's own words.
+func TestDevicesAreKnownToRay(t *testing.T) {
+	n := worker()
+	n.Accelerator = "A100-80G"
+	n.Device = map[string]int64{"accelerator_type:A100-80G": raylink.Unit, "accelerator_type:A100": raylink.Unit, "accelerator_type:a,b": 1, "GPU": 9 * raylink.Unit}
+	n.Labels[LabelProcessor], n.Labels[LabelGroup] = "EPYC-7003", "another"
+	argv := Command(n)
+	for _, want := range []string{`--resources={"accelerator_type:A100":1,"accelerator_type:A100-80G":1,"disk":7}`,
+		"--labels=raylink.io/arch=amd64,raylink.io/group=left,raylink.io/lease=l-cccccccccc,raylink.io/machine=m-dddddddddd,raylink.io/processor=EPYC-7003,ray.io/accelerator-type=A100-80G,region=eu,side=left"} {
+		if !slices.ContainsFunc(argv, func(arg string) bool { return sameWords(arg, want) }) {
+			t.Errorf("%s is not in %q", want, argv)
+		}
+	}
+	n.Group.Resources.GPU, n.Accelerator, n.Device = 0, "M2-Pro", map[string]int64{"accelerator_type:M2-Pro": raylink.Unit}
+	if argv := Command(n); !slices.Contains(argv, `--resources={"accelerator_type:M2-Pro":1,"disk":7}`) {
+		t.Errorf("a Mac is started by %q", argv)
+	}
+}
+
+// sameWords compares arguments but for the order of what commas part.
+func sameWords(a, b string) bool {
+	sorted := func(arg string) []string {
+		name, list, _ := strings.Cut(arg, "=")
+		words := strings.Split(list, ",")
+		slices.Sort(words)
+		return append(words, name)
+	}
+	return slices.Equal(sorted(a), sorted(b))
+}
+
 func TestHeadOnlyFlagsStayWithTheHead(t *testing.T) {
 	for _, arg := range Command(worker()) {
 		for _, only := range []string{"--head", "--port=", "--dashboard-host", "--include-dashboard"} {

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"net/url"
+	"strings"
 	"time"
 
 	"raylink/billing/money"
@@ -150,6 +152,15 @@ type Gateway struct {
 	ID       raylink.GatewayID `json:"id"`
 	URL      string            `json:"url"`
 	LastSeen *time.Time        `json:"last_seen,omitempty"`
+	Beside   string            `json:"beside,omitempty"`  // id of the coordinator that it stands beside
+	Warning  string            `json:"warning,omitempty"` // what is wrong with where it stands
+}
+
+// SameHost says whether two URLs have one host name. Browsers keep one jar of cookies for it, whatever the port.
+func SameHost(one, other string) bool {
+	a, errA := url.Parse(one)
+	b, errB := url.Parse(other)
+	return errA == nil && errB == nil && a.Hostname() != "" && strings.EqualFold(a.Hostname(), b.Hostname())
 }
 
 // WhoAmI says whose access token was shown, and lists every address of the group: GET /v1/whoami.

@@ -13,7 +13,7 @@ import (
 type QuoteRequest struct {
 	Manifest string        `json:"manifest"`         // YAML or JSON text of one RayCluster
 	Pay      string        `json:"pay,omitempty"`    // the purse: grant, card, usdc or io; empty is the first one that holds enough
-	Budget   *money.Amount `json:"budget,omitempty"` // in USD: the most that the cluster may ever cost; none is no limit but the purse
+	Budget   *money.Amount `json:"budget,omitempty"` // in USD: the most that the cluster may ever cost; none is what the purse holds now
 }
 
 // Quote is a priced plan that its owner may accept until it expires.
@@ -30,7 +30,7 @@ type Quote struct {
 	Balance    money.Amount    `json:"balance"`            // what is free in the purse, when asked
 	Pay        string          `json:"pay"`                // the purse
 	PriceIO    money.Price     `json:"price_io,omitempty"` // when it was made; each minute converts at its own
-	Maximum    *money.Amount   `json:"maximum,omitempty"`  // in USD: the cluster may never cost more
+	Maximum    *money.Amount   `json:"maximum,omitempty"`  // in USD: the cluster may never cost more, unless its owner says so; quotes of old coordinators have none
 	CreatedAt  time.Time       `json:"created_at"`
 	ExpiresAt  time.Time       `json:"expires_at"`
 	Notes      []string        `json:"notes,omitempty"`    // what the manifest asked for and is done differently
@@ -77,9 +77,10 @@ type Cluster struct {
 	CreatedAt  time.Time         `json:"created_at"`
 	ReadyAt    *time.Time        `json:"ready_at,omitempty"`
 	EndedAt    *time.Time        `json:"ended_at,omitempty"`
-	Pay        string            `json:"pay"`                   // the purse that it is paid from
-	Maximum    *money.Amount     `json:"maximum,omitempty"`     // in USD: its budget
-	RunsOutAt  *time.Time        `json:"runs_out_at,omitempty"` // when money, budget or cap is used up, if nothing is added
+	Pay        string            `json:"pay"`                     // the purse that it is paid from
+	Maximum    *money.Amount     `json:"maximum,omitempty"`       // in USD: what its quote says, or what its owner has agreed to since; none is no limit but the purse
+	Alarm      int64             `json:"alarm_percent,omitempty"` // of the maximum: from there on it carries a warning
+	RunsOutAt  *time.Time        `json:"runs_out_at,omitempty"`   // when money, budget or cap is used up, if nothing is added
 }
 
 // StageTime says when a phase was entered.
@@ -181,6 +182,7 @@ type CapRequest struct {
 // BudgetRequest changes the most that a cluster may ever cost: PUT /v1/clusters/<id>/budget. Zero is no limit but the purse.
 type BudgetRequest struct {
 	Budget money.Amount `json:"budget"`
+	Alarm  int64        `json:"alarm_percent,omitempty"` // of it, 1 to 100: from there on the cluster carries a warning; 0 leaves that as it is, which is 80 at first
 }
 
 // Contract is what makes a quote binding: the group's Ed25519 signature over QuoteBytes, and the key.

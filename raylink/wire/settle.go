@@ -187,7 +187,8 @@ type Position struct {
 	Fees     money.Amount  `json:"fees"`
 	Exchange money.Amount  `json:"exchange"`
 	Other    money.Amount  `json:"other"`
-	Free     money.Amount  `json:"free"` // may leave: customers' deposits are never used to pay others
+	Aside    money.Amount  `json:"aside"` // of InFlight: what withdrawals, refunds and burns wait for, and what is on its way to anybody
+	Free     money.Amount  `json:"free"`  // suppliers can be paid from it: neither customers' deposits nor what is kept aside are used to pay others
 }
 
 // PayoutHalt stops payouts of an asset, or of all.

@@ -29,6 +29,7 @@ type JoinAnswer struct {
 	CA           string   `json:"ca"`          // PEM
 	Coordinators []string `json:"coordinators"`
 	Gateways     []string `json:"gateways"`
+	Coordinator  string   `json:"coordinator,omitempty"` // id of the one that answers
 }
 
 // Assignment is everything that one agent is to do now: GET /v1/agent/assignment?revision=R, answered when it differs from R or after the wait.
@@ -37,6 +38,7 @@ type Assignment struct {
 	Leases       []LeaseOrder `json:"leases"`
 	Proofs       []ProofOrder `json:"proofs,omitempty"`
 	Coordinators []string     `json:"coordinators"`
+	Gateways     []string     `json:"gateways"`             // URLs of all
 	ImageKeys    []string     `json:"image_keys,omitempty"` // PEM: what the network signs images with
 
 	Standing raylink.Standing `json:"standing"` // how the group sees this machine: what `raylink supplier status` shows beside its own view
@@ -130,6 +132,7 @@ type GatewayAssignment struct {
 	Revision     string         `json:"revision"`
 	Clusters     []ClusterRoute `json:"clusters"`
 	Coordinators []string       `json:"coordinators"`
+	Gateways     []string       `json:"gateways"` // URLs of all
 }
 
 // ClusterRoute is one cluster as a gateway serves it. RayToken is a secret; Access holds hashes only.
@@ -158,6 +161,7 @@ type RouteNode struct {
 type GatewayReport struct {
 	Started  time.Time       `json:"started"`
 	URL      string          `json:"url"`
+	Beside   string          `json:"beside,omitempty"` // id of the coordinator that it stands beside
 	Clusters []ClusterReport `json:"clusters"`
 }
 

@@ -27,7 +27,7 @@ const (
 	HoldBack       Kind = "hold-back"       // take the go file away, so that a container that starts again waits
 	StartContainer Kind = "start-container" // start it, or replace an exited one
 	StartPlane     Kind = "start-plane"     // put a TUN into the container's namespace
-	SetMesh        Kind = "set-mesh"        // tell the data plane its address and peers
+	SetMesh        Kind = "set-mesh"        // tell the data plane its address and peers, and what may pass to the Internet
 	Preflight      Kind = "preflight"       // dial every other node
 	Go             Kind = "go"              // let Ray start
 	StopContainer  Kind = "stop-container"
@@ -67,7 +67,7 @@ type Have struct {
 	Pid       int      // of that process
 	Plane     Presence
 	Attached  int    // the pid whose namespace the data plane's TUN is in
-	Mesh      string // MeshDigest of what the data plane was told
+	Mesh      string // PlaneDigest of the order that the data plane was told
 	Reached   string // ReachDigest of the mesh whose nodes all answered
 	Go        bool   // the go file is there
 	Wait      bool   // something failed a moment ago; do not try again yet
@@ -136,7 +136,7 @@ func build(order wire.LeaseOrder, have Have) []Kind {
 		out = append(out, StartPlane)
 		have.Mesh = ""
 	}
-	digest := MeshDigest(order.Mesh)
+	digest := PlaneDigest(order)
 	if have.Mesh != digest {
 		out = append(out, SetMesh)
 	}
@@ -188,6 +188,14 @@ func MeshDigest(mesh overlay.Mesh) string {
 		return cmp.Or(a.Address.Compare(b.Address), slices.Compare(a.PublicKey[:], b.PublicKey[:]))
 	})
 	return digest(mesh)
+}
+
+// PlaneDigest names what an order wants a data plane to be told: the mesh, and what may pass to the Internet.
+func PlaneDigest(order wire.LeaseOrder) string {
+	return digest(struct {
+		Mesh   string
+		Egress wire.Egress
+	}{MeshDigest(order.Mesh), order.Egress})
 }
 
 // Nodes are the peers of a mesh that are nodes. Gateways come and go while a cluster assembles; whether one reaches the head shows when

@@ -34,7 +34,7 @@ func order(want raylink.Want) wire.LeaseOrder {
 func whole() Have {
 	o := order(raylink.WantRun)
 	return Have{Image: true, Dir: true, Files: FilesDigest(o), Container: Alive, Pid: 7, Plane: Alive, Attached: 7,
-		Mesh: MeshDigest(o.Mesh), Reached: ReachDigest(o.Mesh), Go: true}
+		Mesh: PlaneDigest(o), Reached: ReachDigest(o.Mesh), Go: true}
 }
 
 func with(h Have, change func(*Have)) Have { change(&h); return h }
@@ -177,7 +177,7 @@ func drawHave(t *rapid.T, o wire.LeaseOrder) Have {
 	h := Have{
 		Image: rapid.Bool().Draw(t, "image"), Dir: rapid.Bool().Draw(t, "dir"), Container: presence.Draw(t, "container"),
 		Plane: presence.Draw(t, "plane"), Attached: rapid.IntRange(1, 2).Draw(t, "attached"), GivenUp: rapid.IntRange(0, 9).Draw(t, "given up") == 0,
-		Mesh: rapid.SampledFrom([]string{"", "old", MeshDigest(o.Mesh)}).Draw(t, "mesh"),
+		Mesh: rapid.SampledFrom([]string{"", "old", PlaneDigest(o)}).Draw(t, "mesh"),
 	}
 	if h.Container == Alive {
 		h.Pid = 1
@@ -215,10 +215,10 @@ func apply(t *rapid.T, h Have, step Step, orders Orders) Have {
 		h.Plane, h.Attached, h.Mesh = Alive, h.Pid, ""
 	case SetMesh, Preflight, Go:
 		must(h.Plane == Alive && h.Attached == h.Pid, "the overlay is not attached")
-		must(step.Kind == SetMesh || h.Mesh == MeshDigest(o.Mesh), "the mesh is not set")
+		must(step.Kind == SetMesh || h.Mesh == PlaneDigest(o), "the mesh is not set")
 		switch step.Kind {
 		case SetMesh:
-			h.Mesh = MeshDigest(o.Mesh)
+			h.Mesh = PlaneDigest(o)
 		case Preflight:
 			h.Reached = ReachDigest(o.Mesh)
 		default:
@@ -249,7 +249,7 @@ func check(t *rapid.T, orders Orders, before, have map[raylink.LeaseID]Have) {
 			if h != before[o.Lease] {
 				t.Fatalf("%s was given up, yet %+v became %+v", o.Lease, before[o.Lease], h)
 			}
-		case h.Container != Alive || h.Plane != Alive || h.Attached != h.Pid || h.Mesh != MeshDigest(o.Mesh):
+		case h.Container != Alive || h.Plane != Alive || h.Attached != h.Pid || h.Mesh != PlaneDigest(o):
 			t.Fatalf("%s wants %s but rests at %+v", o.Lease, o.Want, h)
 		case o.Want == raylink.WantRun && Stage(o, h) != raylink.StageRunning:
 			t.Fatalf("%s is to run but rests at %s", o.Lease, Stage(o, h))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,9 @@ import (
 	"raylink/raylink/overlay"
 	"raylink/raylink/overlay/wireguard"
 )
+
+// ErrUnknown says that a data plane of an earlier version, which another agent started, does not know what it is asked for.
+var ErrUnknown = errors.New("the data plane is of an earlier version")
 
 // Client talks to the data plane of one lease. An error that is no *raylink.Error means that it does not answer.
 type Client struct {
@@ -44,6 +48,11 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // SetMesh tells it who else is in the overlay. A peer that is gone is dead when SetMesh returns.
 func (c *Client) SetMesh(ctx context.Context, mesh overlay.Mesh) (Status, error) {
 	return c.call(ctx, http.MethodPut, "/mesh", mesh)
+}
+
+// SetEgress tells it what may pass to the Internet from now on; nil is nothing. ErrUnknown comes of a data plane of an earlier version.
+func (c *Client) SetEgress(ctx context.Context, e *Egress) (Status, error) {
+	return c.call(ctx, http.MethodPut, "/egress", EgressOrder{Egress: e})
 }
 
 // Preflight begins to dial all these peers (timeout 0 is 20 s) and returns at once; Status has the verdict. Asking again while the same
@@ -82,6 +91,9 @@ func (c *Client) call(ctx context.Context, method, path string, body any) (Statu
 	if response.StatusCode != http.StatusOK {
 		var failure raylink.Error
 		if err := decoder.Decode(&failure); err != nil || failure.Message == "" {
+			if response.StatusCode == http.StatusNotFound {
+				return status, fmt.Errorf("%w: it does not know %s", ErrUnknown, path)
+			}
 			return status, fmt.Errorf("the data plane answered %s with %s", path, response.Status)
 		}
 		return status, &failure

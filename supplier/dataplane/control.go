@@ -39,7 +39,9 @@ type Status struct {
 	Preflight    PreflightStatus `json:"preflight"`
 	Netns        uint64          `json:"netns"` // inode of the namespace that is served
 	ContainerPid int             `json:"container_pid,omitempty"`
-	Egress       *egress.Count   `json:"egress,omitempty"` // absent without
+	Egress       *egress.Count   `json:"egress,omitempty"` // absent without, and where the proxy never listened
+	// EgressTrouble is why the lease has no way to the Internet although it was to have one.
+	EgressTrouble string `json:"egress_trouble,omitempty"`
 }
 
 // PeerStatus is one peer as WireGuard sees it. LastHandshake is absent before the first; bytes are counted on the wire.
@@ -59,13 +61,18 @@ type PreflightRequest struct {
 	TimeoutMs int64        `json:"timeout_ms,omitempty"`
 }
 
+// EgressOrder says what may pass from now on; none is nothing.
+type EgressOrder struct {
+	Egress *Egress `json:"egress"`
+}
+
 // control serves the agent on the unix socket.
 type control struct {
 	config  Config
 	space   *namespace
 	device  *wireguard.Device
 	checks  *preflight
-	proxy   *egress.Proxy // nil without
+	outlet  *outlet
 	log     *slog.Logger
 	started time.Time
 
@@ -79,7 +86,7 @@ type control struct {
 
 func newControl(config Config, space *namespace, device *wireguard.Device, log *slog.Logger) *control {
 	c := &control{
-		config: config, space: space, device: device, log: log, started: time.Now().UTC().Round(time.Millisecond),
+		config: config, space: space, device: device, outlet: newOutlet(space, log), log: log, started: time.Now().UTC().Round(time.Millisecond),
 		told: make(chan struct{}), broken: make(chan error, 1),
 	}
 	c.checks = &preflight{
@@ -137,6 +144,7 @@ func (c *control) routes() http.Handler {
 	}
 	handle("GET /status", func(*http.Request) (any, error) { return c.status() })
 	handle("PUT /mesh", c.setMesh)
+	handle("PUT /egress", c.setEgress)
 	handle("POST /preflight", c.startPreflight)
 	handle("DELETE /preflight", func(*http.Request) (any, error) { c.checks.stop(); return c.status() })
 	handle("POST /close", func(*http.Request) (any, error) {
@@ -170,6 +178,15 @@ func (c *control) setMesh(r *http.Request) (any, error) {
 	if !slices.Equal(before.Peers, mesh.Peers) {
 		c.log.Info("the mesh changed", "peers", len(mesh.Peers), "before", len(before.Peers))
 	}
+	return c.status()
+}
+
+func (c *control) setEgress(r *http.Request) (any, error) {
+	var order EgressOrder
+	if err := decode(r, &order); err != nil {
+		return nil, err
+	}
+	c.outlet.set(order.Egress)
 	return c.status()
 }
 
@@ -222,10 +239,7 @@ func (c *control) status() (Status, error) {
 		Peers: make([]PeerStatus, 0, len(peers)), Preflight: c.checks.now(),
 		Netns: c.space.inode, ContainerPid: c.config.Pid,
 	}
-	if c.proxy != nil {
-		count := c.proxy.Count()
-		status.Egress = &count
-	}
+	c.outlet.tell(&status)
 	for _, peer := range peers {
 		status.Peers = append(status.Peers, PeerStatus{
 			Name: names[peer.PublicKey], PublicKey: peer.PublicKey, Address: peer.Address, Endpoint: peer.Endpoint,

@@ -113,5 +113,31 @@ func TestRealEgress(t *testing.T) {
 	t.Logf("beyond the limit: %d %s; %+v", code, strings.TrimSpace(text), n.status(t).Egress)
 }
 
+// TestRealEgressIsChanged: an agent that adopts a data plane opens its way out, closes it and opens it again; a port that is taken is tried again.
+func TestRealEgressIsChanged(t *testing.T) {
+	needsReal(t)
+	n := startNode(t, "changed", "100.64.9.3/24")
+	taken, err := newOutlet(&namespace{path: n.netns()}, quiet()).listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := n.SetEgress(t.Context(), &Egress{}); err != nil || s.Egress != nil || !strings.Contains(s.EgressTrouble, "address already in use") {
+		t.Errorf("%+v %q, %v", s.Egress, s.EgressTrouble, err)
+	}
+	taken.Close()
+	if s, err := n.SetEgress(t.Context(), &Egress{Bytes: 7, Closed: "the owner says no"}); err != nil || s.Egress == nil || s.Egress.Limit != 7 || s.EgressTrouble != "" {
+		t.Errorf("%+v %q, %v", s.Egress, s.EgressTrouble, err)
+	}
+	if code, text, err := n.get(t, "http", "http://8.8.8.8/"); err != nil || code != http.StatusForbidden || !strings.Contains(text, "the owner says no") {
+		t.Errorf("%d %q, %v", code, text, err)
+	}
+	if _, err := n.SetEgress(t.Context(), &Egress{}); err != nil {
+		t.Error(err)
+	}
+	if code, text, err := n.get(t, "http", "http://10.0.0.1/"); err != nil || code != http.StatusForbidden || !strings.Contains(text, "10.0.0.0/8") {
+		t.Errorf("%d %q, %v", code, text, err)
+	}
+}
+
 // insecure trusts any server: what is tried here is the way, not its end.
 func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }

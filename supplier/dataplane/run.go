@@ -74,9 +74,8 @@ func serve(ctx context.Context, config Config, space *namespace, device *wiregua
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	control := newControl(config, space, device, log)
-	proxy, done := openEgress(ctx, config, space, log)
-	control.proxy = proxy
-	defer func() { cancel(); <-done }()
+	control.outlet.open(ctx, config.Egress)
+	defer func() { cancel(); control.outlet.close() }()
 	if err := control.open(ctx); err != nil {
 		return err
 	}

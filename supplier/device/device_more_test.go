@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -89,6 +90,41 @@ func TestNVIDIA(t *testing.T) {
 		gpus := host.Devices[1:]
 		if len(gpus) != c.devices || len(notes) != c.notes || gpus[0].Fault != c.fault || host.Versions[raylink.VersionDriver] != "999.1" {
 			t.Errorf("%s: %d GPUs, the first of them %+v, notes %v, versions %v", name, len(gpus), gpus[0], notes, host.Versions)
+		}
+	}
+}
+
+// TestGVisorIsOfferedWhereItHasTheOverlay: that an engine knows the name runsc is not enough.
+func TestGVisorIsOfferedWhereItHasTheOverlay(t *testing.T) {
+	const script = "#!/bin/sh\nexec /usr/bin/runsc --network=host \"$@\"\n"
+	for name, c := range map[string]struct {
+		runtimes, file string
+		want           bool
+	}{
+		"as runsc install alone writes it": {`{"runsc":{"path":"/usr/bin/runsc"}}`, "\x7fELF --network=host", false},
+		"with the argument":                {`{"runsc":{"path":"/usr/bin/runsc","runtimeArgs":["--network=host"]}}`, "", true},
+		"a script":                         {`{"runsc":{"path":"/run/runsc-lease"}}`, script, true},
+		"a script that cannot be read":     {`{"runsc":{"path":"/run/runsc-lease"}}`, "", false},
+		"as a shim":                        {`{"runsc":{"runtimeType":"io.containerd.runsc.v1"}}`, script, false},
+		"another name":                     {`{"gvisor":{"path":"/usr/bin/runsc","runtimeArgs":["--network=host"]}}`, "", false},
+	} {
+		archive, err := txtar.ParseFile("testdata/hyperv.txtar")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := recorded(archive, "amd64")
+		s.Docker = func(_ context.Context, path string) (string, error) {
+			return `{"Version":"1","Runtimes":` + c.runtimes + `}`, nil
+		}
+		s.Host = func(string) (string, error) {
+			if c.file == "" {
+				return "", os.ErrPermission
+			}
+			return c.file, nil
+		}
+		host, _ := Probe(t.Context(), s)
+		if got := slices.Contains(host.Isolation, raylink.IsolationGVisor); got != c.want {
+			t.Errorf("%s: gVisor is offered: %v", name, got)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -26,6 +25,7 @@ type Sources struct {
 	Sysctl  func(name string) (string, bool)                                       // on macOS, and only there
 	Docker  func(ctx context.Context, path string) (string, error)                 // the engine's answer to GET path
 	Run     func(ctx context.Context, name string, args ...string) (string, error) // what a program says
+	Host    func(name string) (string, error)                                      // a file of the host's, where this runs in a container; nil is Read
 	NVIDIA  func(ctx context.Context) (driver string, _ []raylink.Device, _ error) // NVIDIA's library
 	Missing func(error) bool                                                       // NVIDIA's error says that the machine has no driver, or the build no library
 	Arch    string                                                                 // as Go names it
@@ -39,10 +39,18 @@ const (
 	askLimit    = 3 * time.Second // for one answer of an engine or a program
 )
 
+// host reads a file of the machine itself.
+func (s Sources) host(name string) (string, error) {
+	if s.Host == nil {
+		return s.Read(name)
+	}
+	return s.Host(name)
+}
+
 // System are this machine's own sources.
 func System() Sources {
 	s := Sources{
-		Read: readFile, Glob: glob, Sysctl: sysctl(), Docker: askDocker, Run: run, NVIDIA: nvml.Open().Devices,
+		Read: readFile, Glob: glob, Sysctl: sysctl(), Docker: askDocker, Run: run, Host: ReadHost, NVIDIA: nvml.Open().Devices,
 		Missing: func(err error) bool { return errors.Is(err, nvml.ErrNoDriver) || errors.Is(err, nvml.ErrBuild) },
 		Arch:    runtime.GOARCH, Threads: runtime.NumCPU(),
 	}
@@ -98,16 +106,4 @@ func askDocker(ctx context.Context, path string) (string, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, answerLimit))
 	return string(text), err
-}
-
-func run(ctx context.Context, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	command := exec.CommandContext(ctx, name, args...)
-	command.WaitDelay = time.Second // a child that keeps the pipe open
-	out, err := command.Output()
-	if len(out) > answerLimit {
-		out = out[:answerLimit]
-	}
-	return string(out), err
 }

@@ -20,15 +20,15 @@ func versions(ctx context.Context, s Sources, h *raylink.Host) []Note {
 		notes = append(notes, noted("Docker's version", err)...)
 		if err == nil {
 			info, err := s.Docker(ctx, "/info")
-			var runtimes []string
+			var runtimes map[string]Runtime
 			if err == nil {
 				runtimes, err = ParseDockerRuntimes(info)
 			}
 			notes = append(notes, noted("Docker's runtimes", err)...)
-			for _, r := range runtimes {
-				if r == "runsc" {
-					h.Isolation = append(h.Isolation, raylink.IsolationGVisor)
-				}
+			if runsc, ok := runtimes[raylink.GVisorRuntime]; ok && runsc.Joins(s.host) {
+				h.Isolation = append(h.Isolation, raylink.IsolationGVisor)
+			} else if ok {
+				notes = append(notes, Note{"the tier gvisor", "the engine does not call runsc with --network=host"})
 			}
 		}
 	}
@@ -67,19 +67,28 @@ func ParseDockerVersion(body string, versions map[string]string) error {
 	return nil
 }
 
-// ParseDockerRuntimes reads the names of the runtimes from the engine's GET /info.
-func ParseDockerRuntimes(body string) ([]string, error) {
-	var answer struct {
-		Runtimes map[string]struct{}
+// Runtime is how an engine calls one of its runtimes.
+type Runtime struct {
+	Path string   `json:"path"`
+	Args []string `json:"runtimeArgs"`
+}
+
+// Joins says whether this is gVisor's runsc such that a lease's overlay reaches it. read gives a file of the machine.
+func (r Runtime) Joins(read func(name string) (string, error)) bool {
+	if raylink.GVisorJoins(r.Args, "") || !strings.HasPrefix(r.Path, "/") {
+		return raylink.GVisorJoins(r.Args, "")
 	}
+	text, err := read(r.Path)
+	return err == nil && raylink.GVisorJoins(r.Args, text)
+}
+
+// ParseDockerRuntimes reads the runtimes from the engine's GET /info, by their names.
+func ParseDockerRuntimes(body string) (map[string]Runtime, error) {
+	var answer struct{ Runtimes map[string]Runtime }
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
 		return nil, fmt.Errorf("reading the engine's runtimes: %w", err)
 	}
-	var out []string
-	for name := range answer.Runtimes {
-		out = append(out, name)
-	}
-	return out, nil
+	return answer.Runtimes, nil
 }
 
 // ParseToolVersion finds the version in what a tool says to --version: the last word of its first line that begins with a digit, or with

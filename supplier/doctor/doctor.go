@@ -85,6 +85,8 @@ type Facts struct {
 	NvidiaDriver  string        // version, from the kernel module
 	NvidiaPCI     int           // NVIDIA devices on the PCI bus, whatever drives them
 	NvidiaToolkit string        // path of nvidia-ctk or of the runtime
+	NvidiaBuild   string        // why this program can read no NVIDIA GPU; empty when it can
+	HostHidden    bool          // this is a container, and sees nothing of the host's own programs
 	Runsc         string        // path of runsc
 
 	Firewall []string // rules that may be in the way
@@ -104,6 +106,7 @@ type Engine struct {
 	Driver   string // cgroupfs, systemd
 	Root     string // where images and containers lie
 	Runtimes []string
+	GVisor   bool     // it knows runsc, and calls it such that leases have their overlay
 	Security []string // name=seccomp, name=userns, name=apparmor, name=rootless
 }
 
@@ -164,7 +167,7 @@ func rights(f Facts) []Finding {
 func kernel(f Facts) []Finding {
 	switch {
 	case f.Kernel == "":
-		return one("kernel", Warning, "", "its version is not known")
+		return one("kernel", Warning, "see that /proc is mounted here", "its version is not known")
 	case less(f.Kernel, minKernel):
 		return one("kernel", Missing, "update the system: Debian 11, Ubuntu 22.04 and later have one", "%s is older than %s", f.Kernel, minKernel)
 	case len(f.NoNS) > 0:
@@ -216,10 +219,11 @@ func engineSecurity(f Facts) []Finding {
 		return one("sandbox", Missing, "use the system's engine: unset DOCKER_HOST, systemctl start docker", "the engine is rootless: data planes cannot enter its namespaces")
 	case !has("seccomp"):
 		return one("sandbox", Warning, "use a kernel and an engine with seccomp: without it tenants have more of the kernel to attack", "the engine filters no system calls")
-	case !has("userns"):
-		return one("sandbox", Note, "\"userns-remap\": \"default\" in /etc/docker/daemon.json adds one; it hides containers and images made before", "seccomp is on; user namespaces are not in use")
+	case has("userns"):
+		return one("sandbox", Note, "nothing on the host; an agent in a container is started with --userns=host, because --pid=host needs that here",
+			"seccomp is on; the engine maps user ids (userns-remap), and leases are made without that: their directories have the ids of this machine")
 	}
-	return one("sandbox", OK, "", "seccomp and user namespaces")
+	return one("sandbox", OK, "", "seccomp is on")
 }
 
 func image(f Facts) []Finding {

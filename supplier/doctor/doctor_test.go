@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/supplier/device/nvml"
 )
 
 // well is a machine that lacks nothing.
@@ -14,7 +15,7 @@ func well() Facts {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	return Facts{
 		At: now, Data: "/var/lib/raylink/supplier", Root: true, Caps: 1<<capNetAdmin | 1<<capSysAdmin, Kernel: "6.1.0-18-amd64",
-		Engine: &Engine{Version: "20.10.24+dfsg1", Cgroup: "2", Driver: "systemd", Root: "/var/lib/docker", Runtimes: []string{"runc", "runsc"}, Security: []string{"name=seccomp,profile=default", "name=userns"}},
+		Engine: &Engine{Version: "20.10.24+dfsg1", Cgroup: "2", Driver: "systemd", Root: "/var/lib/docker", Runtimes: []string{"runc", "runsc"}, GVisor: true, Security: []string{"name=seccomp,profile=default"}},
 		Image:  "raylink/worker:test", HasImage: true, Disks: []Disk{{What: "data", Path: "/var/lib/raylink/supplier", Free: 100 << 30}},
 		Cores: 8, Offered: raylink.Resources{CPU: 8 * raylink.Unit, Memory: 14 << 30}, Memory: 16 << 30,
 		Joined: true, CertUntil: now.Add(20 * time.Hour), Coordinators: []Coordinator{{URL: "https://a:1"}, {URL: "https://b:1"}},
@@ -41,8 +42,8 @@ func spoils() []spoilt {
 		{"engine", Missing, "older than", func(f *Facts) { f.Engine.Version = "19.3.8" }},
 		{"engine", Warning, "cgroups v1", func(f *Facts) { f.Engine.Cgroup = "1" }},
 		{"sandbox", Missing, "rootless", func(f *Facts) { f.Engine.Security = append(f.Engine.Security, "name=rootless") }},
-		{"sandbox", Warning, "filters no", func(f *Facts) { f.Engine.Security = []string{"name=userns"} }},
-		{"sandbox", Note, "not in use", func(f *Facts) { f.Engine.Security = []string{"name=seccomp"} }},
+		{"sandbox", Warning, "filters no", func(f *Facts) { f.Engine.Security = []string{"name=apparmor"} }},
+		{"sandbox", Note, "leases are made without", func(f *Facts) { f.Engine.Security = append(f.Engine.Security, "name=userns") }},
 		{"image", Note, "first lease fetches", func(f *Facts) { f.HasImage = false }},
 		{"disk data", Missing, "7.0 GiB", func(f *Facts) { f.Disks[0].Free = 7 << 30 }},
 		{"disk data", Warning, "20.0 GiB", func(f *Facts) { f.Disks[0].Free = 20 << 30 }},
@@ -56,7 +57,15 @@ func spoils() []spoilt {
 		{"device GPU-1", Warning, "fallen off the bus", func(f *Facts) {
 			f.Host = &raylink.Host{Devices: []raylink.Device{{ID: "GPU-1", Name: "RTX", Fault: "it has fallen off the bus"}}}
 		}},
+		{"nvidia", Warning, "built without cgo", func(f *Facts) {
+			f.NvidiaPCI, f.NvidiaDriver, f.NvidiaToolkit, f.NvidiaBuild = 1, "550.54.15", "/usr/bin/nvidia-ctk", nvml.ErrBuild.Error()
+		}},
+		{"nvidia", Warning, "cannot be seen from this container", func(f *Facts) { f.NvidiaPCI, f.NvidiaDriver, f.Container, f.HostHidden = 1, "550.54.15", true, true }},
+		{"kernel", Warning, "not known", func(f *Facts) { f.Kernel = "" }},
 		{"gvisor", Note, "does not know", func(f *Facts) { f.Engine.Runtimes, f.Runsc = nil, "/usr/bin/runsc" }},
+		{"gvisor", Note, "version cannot be seen", func(f *Facts) { f.Container, f.HostHidden = true, true }},
+		{"gvisor", Note, "without --network=host", func(f *Facts) { f.Engine.GVisor = false }},
+		{"gvisor", Note, "plain containers", func(f *Facts) { f.Engine.Runtimes = nil }},
 		{"identity", Missing, "not joined", func(f *Facts) { f.Joined = false; f.AgentRun = true }},
 		{"identity", Missing, "permission", func(f *Facts) { f.IdentityErr = "permission denied" }},
 		{"coordinator", Warning, "b:1 does not answer", func(f *Facts) { f.Coordinators[1].Err = "refused" }},
@@ -118,6 +127,57 @@ func TestEveryFinding(t *testing.T) {
 			if x.Check != c.check && !slices.ContainsFunc(after, func(y Finding) bool { return y.Check == x.Check }) && !slices.Contains([]string{"clock", "certificate", "coordinators"}, x.Check) {
 				t.Errorf("%s hides %s", c.check, x.Check)
 			}
+		}
+	}
+}
+
+// TestRemediesDoNotHarm: what doctor recommends is what the runtimes here need. runsc registered without --network=host gives leases without an overlay, an
+// engine that maps user ids gives leases whose directories are not theirs, and an engine that is restarted ends every lease that runs.
+func TestRemediesDoNotHarm(t *testing.T) {
+	for _, c := range spoils() {
+		f := well()
+		c.spoil(&f)
+		for _, x := range Judge(f) {
+			if strings.Contains(x.Remedy, "runsc install") && !strings.Contains(x.Remedy, "runsc install -- --network=host") {
+				t.Errorf("%s: %q registers a runsc that no lease can use", x.Check, x.Remedy)
+			}
+			if strings.Contains(x.Remedy, "userns-remap") {
+				t.Errorf("%s: %q recommends what is never used", x.Check, x.Remedy)
+			}
+			if x.Check == "gvisor" && strings.Contains(x.Remedy, "restart") {
+				t.Errorf("%q ends the leases that run", x.Remedy)
+			}
+		}
+	}
+}
+
+// TestAGPUWithoutTheLibrary: in a container the driver's library comes with --gpus and in no other way, so that is what is said, as README.md and --help say it;
+// a restart, or looking for an Xid, would mend nothing.
+func TestAGPUWithoutTheLibrary(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault     string
+		container bool
+		says      string
+	}{
+		"in a container":     {nvml.ErrNoDriver.Error() + " (library not found)", true, "--gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility"},
+		"on the host":        {nvml.ErrNoDriver.Error() + " (library not found)", false, "libnvidia-ml1"},
+		"without cgo":        {nvml.ErrBuild.Error(), true, "Raylink's image"},
+		"off the bus":        {"Xid 79: it has fallen off the bus", true, "dmesg"},
+		"after a reload":     {"the driver does not let this container at its GPUs any more", true, "daemon-reload"},
+		"with another fault": {"its memory has errors", false, "dmesg"},
+	} {
+		f := well()
+		f.Container, f.NvidiaPCI, f.NvidiaDriver, f.NvidiaToolkit = c.container, 1, "550.54.15", "/usr/bin/nvidia-ctk"
+		f.Host = &raylink.Host{Devices: []raylink.Device{{ID: "GPU-1", Name: "RTX", Fault: c.fault}}}
+		found := Judge(f)
+		i := slices.IndexFunc(found, func(x Finding) bool { return x.Check == "device GPU-1" })
+		if i < 0 || !strings.Contains(found[i].Remedy, c.says) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+	for _, file := range []string{"../../README.md", "../../raylink/cmd/raylink/supplier.go"} {
+		if !strings.Contains(text(file), gpuFlags) {
+			t.Errorf("%s does not give the command with %s", file, gpuFlags)
 		}
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"raylink/raylink/client"
 	"raylink/raylink/identity"
 	"raylink/supplier/device"
+	"raylink/supplier/device/nvml"
 )
 
 const (
@@ -90,7 +91,11 @@ func (f *Facts) system() {
 	f.CgroupCPUs, f.CgroupBytes = cgroup(text("/sys/fs/cgroup/cpu.max"), text("/sys/fs/cgroup/memory.max"))
 	f.NvidiaDriver = nvidiaVersion(text("/proc/driver/nvidia/version"))
 	f.NvidiaPCI = nvidiaDevices()
-	f.NvidiaToolkit, f.Runsc = path("nvidia-ctk", "nvidia-container-runtime"), path("runsc")
+	f.NvidiaToolkit, f.Runsc = path("nvidia-ctk", "nvidia-container-runtime"), path(raylink.GVisorRuntime)
+	if !nvml.Built {
+		f.NvidiaBuild = nvml.ErrBuild.Error()
+	}
+	f.HostHidden = f.Container && !device.HostSeen()
 	f.Agents = agentPIDs()
 }
 
@@ -118,7 +123,7 @@ func text(name string) string {
 
 func path(names ...string) string {
 	for _, name := range names {
-		if p, err := exec.LookPath(name); err == nil {
+		if _, p := device.Tool(name); p != "" {
 			return p
 		}
 	}
@@ -173,8 +178,9 @@ func (f *Facts) engine(ctx context.Context, ask Ask) {
 		return
 	}
 	f.Engine = &Engine{Version: info.ServerVersion, Cgroup: info.CgroupVersion, Driver: info.CgroupDriver, Root: info.DockerRootDir, Security: info.SecurityOptions}
-	for name := range info.Runtimes {
+	for name, how := range info.Runtimes {
 		f.Engine.Runtimes = append(f.Engine.Runtimes, name)
+		f.Engine.GVisor = f.Engine.GVisor || name == raylink.GVisorRuntime && device.Runtime{Path: how.Path, Args: how.Args}.Joins(device.ReadHost)
 	}
 	slices.Sort(f.Engine.Runtimes)
 	_, err = engine.ImageInspect(ctx, f.Image)

@@ -7,14 +7,18 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/supplier/device/nvml"
 )
+
+// gpuFlags are what the agent's container is started with on a machine with NVIDIA GPUs, beside what every one is.
+const gpuFlags = "--gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility --cap-add SYS_PTRACE"
 
 func nvidia(f Facts) []Finding {
 	var out []Finding
 	if f.Host != nil {
 		for _, d := range f.Host.Devices {
 			if d.Fault != "" {
-				out = append(out, one("device "+d.ID, Warning, "see `dmesg | grep -i -e xid -e nvrm`; restart the agent's container after a daemon-reload", "%s cannot be used: %s", d.Name, d.Fault)...)
+				out = append(out, one("device "+d.ID, Warning, faultRemedy(f, d.Fault), "%s cannot be used: %s", d.Name, d.Fault)...)
 			}
 		}
 	}
@@ -23,22 +27,45 @@ func nvidia(f Facts) []Finding {
 		return append(out, one("nvidia", OK, "", "there is no NVIDIA GPU: the processor is what is rented out")...)
 	case f.NvidiaDriver == "":
 		return append(out, one("nvidia", Warning, "install NVIDIA's driver (apt install nvidia-driver) and restart", "%d NVIDIA device(s), and no driver is loaded: no GPU is offered", f.NvidiaPCI)...)
-	case f.Engine != nil && !slices.Contains(f.Engine.Runtimes, "nvidia") && f.NvidiaToolkit == "":
+	case f.Engine != nil && !slices.Contains(f.Engine.Runtimes, "nvidia") && f.NvidiaToolkit == "" && !f.HostHidden:
 		return append(out, one("nvidia", Warning, "install nvidia-container-toolkit; then `nvidia-ctk runtime configure --runtime=docker` and restart Docker",
 			"driver %s, but containers cannot have the GPU", f.NvidiaDriver)...)
+	case f.NvidiaBuild != "":
+		return append(out, one("nvidia", Warning, "run the agent of Raylink's image, or build with cgo (raylink/devnet/setup/build.sh)", "driver %s, but %s", f.NvidiaDriver, f.NvidiaBuild)...)
+	case f.HostHidden && f.NvidiaToolkit == "":
+		return append(out, one("nvidia", Warning, "start the agent's container with "+gpuFlags+", and where the host has AppArmor with --security-opt apparmor=unconfined",
+			"driver %s; the host's programs cannot be seen from this container, so the toolkit's version is not known: a network that asks for one places nothing here", f.NvidiaDriver)...)
 	}
 	return append(out, one("nvidia", OK, "", "driver %s, container toolkit there", f.NvidiaDriver)...)
 }
 
-func gvisor(f Facts) []Finding {
-	registered := f.Engine != nil && slices.Contains(f.Engine.Runtimes, "runsc")
+// faultRemedy is what mends a device. NVIDIA's library is not in a container that was not started with its GPUs; restarting that one brings nothing.
+func faultRemedy(f Facts, fault string) string {
 	switch {
-	case registered:
-		return one("gvisor", OK, "", "the engine knows runsc: tenants who ask for gVisor come here, too")
-	case f.Runsc != "":
-		return one("gvisor", Note, "`runsc install` and `systemctl restart docker` tell the engine of it", "%s is there, but the engine does not know it", f.Runsc)
+	case strings.Contains(fault, nvml.ErrBuild.Error()):
+		return "run the agent of Raylink's image, or build with cgo (raylink/devnet/setup/build.sh)"
+	case strings.Contains(fault, nvml.ErrNoDriver.Error()) && f.Container:
+		return "start the agent's container anew with " + gpuFlags
+	case strings.Contains(fault, nvml.ErrNoDriver.Error()):
+		return "install the driver's library libnvidia-ml.so.1 (Debian: apt install libnvidia-ml1), of the driver's own version"
 	}
-	return one("gvisor", Note, "apt install runsc, then `runsc install`: tenants may ask for it", "not there; leases run in plain containers")
+	return "see `dmesg | grep -i -e xid -e nvrm`; restart the agent's container after a daemon-reload"
+}
+
+func gvisor(f Facts) []Finding {
+	registered := f.Engine != nil && slices.Contains(f.Engine.Runtimes, raylink.GVisorRuntime)
+	switch {
+	case registered && f.Engine.GVisor && f.HostHidden:
+		return one("gvisor", Note, "start the agent's container with --cap-add SYS_PTRACE, and where the host has AppArmor with --security-opt apparmor=unconfined",
+			"the engine knows runsc; its version cannot be seen from this container: a network that asks for one places nothing here")
+	case registered && f.Engine.GVisor:
+		return one("gvisor", OK, "", "the engine knows runsc: tenants who ask for gVisor come here, too")
+	case registered:
+		return one("gvisor", Note, raylink.GVisorHint+" on the host register it anew", "the engine calls runsc without --network=host, or that cannot be seen from here: a lease in it would have no overlay, so gVisor is not offered")
+	case f.Runsc != "":
+		return one("gvisor", Note, raylink.GVisorHint+" tell the engine of it", "%s is there, but the engine does not know it", f.Runsc)
+	}
+	return one("gvisor", Note, "apt install runsc, then "+raylink.GVisorHint+": tenants may ask for it", "not there; leases run in plain containers")
 }
 
 func join(f Facts) []Finding {

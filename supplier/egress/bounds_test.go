@@ -249,7 +249,7 @@ func TestSystem(t *testing.T) {
 			t.Errorf("the machine's own %s is allowed", a)
 		}
 	}
-	config := System(1, 2, netip.Addr{})
+	config := System(1, 2, func() netip.Addr { return netip.Addr{} })
 	if config.Bytes != 1 || config.Used != 2 {
 		t.Errorf("%+v", config)
 	}

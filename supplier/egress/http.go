@@ -10,6 +10,8 @@ import (
 	"strings"
 )
 
+const phraseMax = 300 // bytes
+
 // serveHTTP answers one request. A plain one ends its connection: those are rare, and every one is judged anew.
 func (p *Proxy) serveHTTP(ctx context.Context, t *tenant) {
 	request, err := http.ReadRequest(t.reader)
@@ -134,6 +136,17 @@ func stripHops(header http.Header) {
 func answerHTTP(t *tenant, why *failure) {
 	text := "raylink: " + why.words + "\n"
 	// Who does not hear it has gone.
-	fmt.Fprintf(t, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		why.status, http.StatusText(why.status), len(text), text)
+	fmt.Fprintf(t, "HTTP/1.1 %d %s (%s)\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		why.status, http.StatusText(why.status), phrase(why.words), len(text), text)
+}
+
+// phrase makes words fit for a status line: where a CONNECT is refused, pip, requests and Go's programs show that line alone, and no body.
+func phrase(words string) string {
+	words = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, words)
+	return words[:min(len(words), phraseMax)]
 }

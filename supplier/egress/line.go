@@ -12,15 +12,16 @@ var errSpent = errors.New("the lease has used up the bytes that it may exchange 
 // meter counts bytes. What passes when the limit is reached is cut off.
 type meter struct {
 	used  atomic.Int64
-	limit int64 // 0: none
+	limit atomic.Int64 // 0: none
 }
 
 // room is how many of n bytes may still pass.
 func (m *meter) room(n int) int {
-	if m.limit <= 0 {
+	limit := m.limit.Load()
+	if limit <= 0 {
 		return n
 	}
-	return int(max(0, min(int64(n), m.limit-m.used.Load())))
+	return int(max(0, min(int64(n), limit-m.used.Load())))
 }
 
 // take claims up to n bytes for good: two that write at once never claim the same.
@@ -28,8 +29,8 @@ func (m *meter) take(n int) int {
 	for {
 		used := m.used.Load()
 		granted := n
-		if m.limit > 0 {
-			granted = int(max(0, min(int64(n), m.limit-used)))
+		if limit := m.limit.Load(); limit > 0 {
+			granted = int(max(0, min(int64(n), limit-used)))
 		}
 		if m.used.CompareAndSwap(used, used+int64(granted)) {
 			return granted

@@ -63,9 +63,18 @@ func Allowed(addr netip.Addr, port uint16, own []netip.Prefix) error {
 		return fmt.Errorf("%w: port %d is for sending mail", ErrRefused, port)
 	}
 	addr = addr.Unmap()
+	if err := leads(addr, port, own); err != nil {
+		return err
+	}
+	// Last, so that nothing tells which of the private networks is this owner's.
 	if slices.ContainsFunc(own, func(p netip.Prefix) bool { return holds(p, addr) }) {
 		return fmt.Errorf("%w: it is in a network of the machine's owner", ErrRefused)
 	}
+	return nil
+}
+
+// leads says why an address is none of the public Internet, and nil where it is one or leads to one; own counts for where it leads.
+func leads(addr netip.Addr, port uint16, own []netip.Prefix) error {
 	if addr.Is4() {
 		return within(refusedV4(), addr)
 	}

@@ -47,6 +47,17 @@ func check(t *testing.T, addr netip.Addr, port uint16, why string) {
 	}
 }
 
+// TestNobodyLearnsTheOwnersNetworks: a tenant who tries all private addresses hears the same of those that the owner has as of any other.
+func TestNobodyLearnsTheOwnersNetworks(t *testing.T) {
+	for _, home := range []string{"192.168.1.7/24", "10.0.0.1/8", "172.17.0.1/16", "100.64.3.2/24", "169.254.9.9/16", "127.0.0.1/8", "fd00::7/64", "fe80::1/64", "::1/128"} {
+		prefix := netip.MustParsePrefix(home)
+		theirs, nobodys := Allowed(prefix.Addr(), 80, []netip.Prefix{prefix}), Allowed(prefix.Addr(), 80, nil)
+		if theirs == nil || nobodys == nil || theirs.Error() != nobodys.Error() {
+			t.Errorf("%s: %v; of somebody else's network: %v", home, theirs, nobodys)
+		}
+	}
+}
+
 // twin judges an IPv4 address by its digits alone.
 func twin(a, b, c, d byte) bool {
 	switch {

@@ -27,11 +27,13 @@ const (
 	sayPause       = time.Minute // between two lines of the log about refusals: a tenant must not fill the owner's disk
 )
 
-// Config is what a proxy works with. Every field but Bytes and Used must be set; System fills in the machine's own.
+// Config is what a proxy works with. Resolve, Dial and Own must be set; System fills in the machine's own.
 type Config struct {
 	// Bytes is how much may pass, both ways together, with what passed before (Used); 0 is no limit. What comes in at the same moment on
 	// several connections may exceed it by what they had asked for, 32 KiB each.
 	Bytes, Used int64
+	// Closed is why nothing may pass at all, in words for the tenant: a proxy that answers so tells him more than one that is not there.
+	Closed string
 	// Resolve gives all addresses of a name that has no final dot. A name that does not exist is a *net.DNSError with IsNotFound.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Dial connects to this very address, within 10 s or so.
@@ -60,21 +62,60 @@ type Proxy struct {
 	open, opened, refused, failed atomic.Int64
 
 	mu     sync.Mutex
-	said   time.Time // when a refusal was logged last
-	unsaid int       // since
+	closed string             // why nothing may pass
+	lines  map[*line]struct{} // to the outside, open now
+	said   time.Time          // when a refusal was logged last
+	unsaid int                // since
 }
 
 // New makes a proxy; Serve runs it.
 func New(config Config, log *slog.Logger) *Proxy {
-	p := &Proxy{config: config, log: log, meter: meter{limit: config.Bytes}, turns: make(chan struct{}, connectionsMax)}
-	p.meter.used.Store(config.Used)
+	p := &Proxy{config: config, log: log, lines: map[*line]struct{}{}, turns: make(chan struct{}, connectionsMax)}
+	p.Set(config.Bytes, config.Used, config.Closed)
 	return p
+}
+
+// Set changes Bytes and Closed of the configuration while the proxy runs, and what is under way is bound by it at once: where nothing may
+// pass any more, it is cut off. Used only ever raises what is counted.
+func (p *Proxy) Set(bytes, used int64, closed string) {
+	p.meter.limit.Store(bytes)
+	for now := p.meter.used.Load(); now < used && !p.meter.used.CompareAndSwap(now, used); now = p.meter.used.Load() {
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = closed
+	if closed != "" {
+		for l := range p.lines {
+			l.Close()
+		}
+	}
+}
+
+// shut is why nothing may pass at all, or nil.
+func (p *Proxy) shut() *failure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed == "" {
+		return nil
+	}
+	return refusal(nil, "%s", p.closed)
+}
+
+// keep takes a connection among those that Set cuts off, unless nothing may pass since it was dialled.
+func (p *Proxy) keep(l *line) *failure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed != "" {
+		return refusal(nil, "%s", p.closed)
+	}
+	p.lines[l] = struct{}{}
+	return nil
 }
 
 // Count is how it stands.
 func (p *Proxy) Count() Count {
 	return Count{
-		Bytes: p.meter.used.Load(), Limit: p.config.Bytes, Open: p.open.Load(), Opened: p.opened.Load(), Refused: p.refused.Load(), Failed: p.failed.Load(),
+		Bytes: p.meter.used.Load(), Limit: p.meter.limit.Load(), Open: p.open.Load(), Opened: p.opened.Load(), Refused: p.refused.Load(), Failed: p.failed.Load(),
 	}
 }
 

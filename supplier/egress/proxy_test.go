@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -210,6 +211,84 @@ func TestNoWayInside(t *testing.T) {
 	}
 	if err := w.end(); err != nil || strings.Contains(w.logs.String(), "secret") || strings.Count(w.logs.String(), "\n") != 1 {
 		t.Errorf("%v; the log: %s", err, w.logs)
+	}
+}
+
+// TestAClosedProxySaysWhy: in the body, and in the only line that most programs show of a CONNECT that was refused.
+func TestAClosedProxySaysWhy(t *testing.T) {
+	const why = "the owner says no"
+	w := newWorld(t, 0, 0)
+	w.Set(0, 0, why)
+	status, text, err := get(w.client("http"), "http://example.com/")
+	if err != nil || status != http.StatusForbidden || text != "raylink: "+why+"\n" {
+		t.Errorf("%d %q %v", status, text, err)
+	}
+	if _, _, err := get(w.client("http"), "https://example.com/"); err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("a program that shows what it was told shows %v", err)
+	}
+	if heard := w.raw(t, said(t, "socks", "example.com:443")); heard != "\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("%q", heard)
+	}
+	if len(w.dialled)+len(w.asked) > 0 || w.Count().Refused != 3 {
+		t.Errorf("dialled %v, asked for %v, %+v", w.dialled, w.asked, w.Count())
+	}
+}
+
+// TestSetBindsWhatIsUnderWay: a tunnel that is open is cut off where nothing may pass any more, another limit holds for it, and what was used stays used.
+func TestSetBindsWhatIsUnderWay(t *testing.T) {
+	w := newWorld(t, 0, 100)
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	w.servers[443] = server.Addr().String()
+	go func() { // says a little, and then nothing
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			conn.Write([]byte("hello"))
+		}
+	}()
+	open := func() net.Conn {
+		conn := w.tunnel443(t)
+		if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	conn := open()
+	w.Set(105, 50, "") // less used than is known changes nothing
+	if count := w.Count(); count.Bytes != 105 || count.Limit != 105 || count.Open != 1 {
+		t.Errorf("%+v", count)
+	}
+	conn.Write([]byte("x")) // one too many
+	if rest, err := io.ReadAll(conn); len(rest) > 0 || w.Count().Bytes != 105 {
+		t.Errorf("%q %v, %+v", rest, err, w.Count())
+	}
+	w.Set(0, 0, "")
+	conn = open()
+	w.Set(0, 0, "the owner says no")
+	if rest, err := io.ReadAll(conn); len(rest) > 0 || os.IsTimeout(err) {
+		t.Errorf("%q %v", rest, err)
+	}
+	if heard := w.raw(t, "CONNECT example.com:443 HTTP/1.1\r\n\r\n"); !strings.HasPrefix(heard, "HTTP/1.1 403 Forbidden (the owner says no)") {
+		t.Errorf("%q", heard)
+	}
+	w.Set(0, 0, "")
+	open()
+}
+
+// TestAStatusLineIsOneLine: whatever the words are.
+func TestAStatusLineIsOneLine(t *testing.T) {
+	if got := phrase("ask for http://…\r\nX-Mine: 1\x00"); got != "ask for http://???X-Mine: 1?" {
+		t.Errorf("%q", got)
+	}
+	if got := phrase(strings.Repeat("x", 1000)); len(got) != phraseMax {
+		t.Errorf("%d bytes", len(got))
 	}
 }
 

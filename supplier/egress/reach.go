@@ -90,22 +90,34 @@ func (p *Proxy) reach(ctx context.Context, host string, port uint16) (*line, *fa
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
 	far, err := p.connect(ctx, host, port)
+	l := &line{Conn: far, meter: &p.meter}
+	if err == nil {
+		if err = p.keep(l); err != nil {
+			far.Close()
+		}
+	}
 	if err != nil {
 		p.refuse(host, port, err)
 		return nil, err
 	}
 	p.opened.Add(1)
 	p.open.Add(1)
-	return &line{Conn: far, meter: &p.meter}, nil
+	return l, nil
 }
 
 // hangUp ends what reach began.
 func (p *Proxy) hangUp(far *line) {
 	far.Close()
 	p.open.Add(-1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.lines, far)
 }
 
 func (p *Proxy) connect(ctx context.Context, host string, port uint16) (net.Conn, *failure) {
+	if err := p.shut(); err != nil {
+		return nil, err
+	}
 	if p.meter.room(1) == 0 {
 		return nil, refusal(nil, "%s", errSpent)
 	}

@@ -10,9 +10,9 @@ import (
 
 const dialWithin = 10 * time.Second // for one address
 
-// System is a configuration with this machine's resolver, dialer and networks. Host is an address under which the machine is known outside,
-// such as its router's; it may be zero.
-func System(bytes, used int64, host netip.Addr) Config {
+// System is a configuration with this machine's resolver, dialer and networks. Host gives an address under which the machine is known outside,
+// such as its router's; it may be zero, and another each time.
+func System(bytes, used int64, host func() netip.Addr) Config {
 	// Go's own resolver: the C library's would load the owner's plugins, and knows names of his network that DNS does not.
 	resolver := &net.Resolver{PreferGo: true}
 	dialer := &net.Dialer{Timeout: dialWithin}
@@ -24,7 +24,7 @@ func System(bytes, used int64, host netip.Addr) Config {
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", to.String())
 		},
-		Own: func() ([]netip.Prefix, error) { return networks(host) },
+		Own: func() ([]netip.Prefix, error) { return networks(host()) },
 	}
 }
 

@@ -105,22 +105,22 @@ func (p *cpu) Walk(ctx context.Context, entropy challenge.Seed) (challenge.Hash,
 		return challenge.Hash{}, errors.New("a walk before the memory is filled")
 	}
 	ends := make([]uint64, task.Segments)
-	words := uint64(len(p.memory))
-	err := p.each(ctx, (len(ends)+lanes-1)/lanes, func(int) func(int) {
-		return func(i int) {
-			part := ends[i*lanes : min((i+1)*lanes, len(ends))]
-			for j := range part {
-				part[j] = challenge.Begin(entropy, i*lanes+j)
-			}
-			for range task.Lane() {
-				for j, x := range part {
-					part[j] = challenge.Step(x, p.memory[challenge.Place(x, words)])
+	task.Begins(ends, entropy, 0)
+	for _, s := range task.Stretches(entropy) {
+		window := p.memory[s.First : s.First+s.Words]
+		err := p.each(ctx, (s.To-s.From+lanes-1)/lanes, func(int) func(int) {
+			return func(i int) {
+				part := ends[s.From+i*lanes : min(s.From+(i+1)*lanes, s.To)]
+				for range s.Steps {
+					for j, x := range part {
+						part[j] = challenge.Step(x, window[challenge.Place(x, s.Words)])
+					}
 				}
 			}
+		})
+		if err != nil {
+			return challenge.Hash{}, err
 		}
-	})
-	if err != nil {
-		return challenge.Hash{}, err
 	}
 	return p.held.Walked(entropy, ends), nil
 }

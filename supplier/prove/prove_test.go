@@ -91,7 +91,10 @@ func order(id raylink.ProofID) wire.ProofOrder {
 func TestTheProcessorProvesItself(t *testing.T) {
 	flat := small()
 	flat.Memory, flat.Steps, flat.Segments, flat.Checks = 0, 0, 0, 0
-	for name, task := range map[string]challenge.Task{"walk": small(), "flat": flat, "first": challenge.TaskFor(raylink.DeviceCPU, 0, 100)} {
+	windowed := small()
+	windowed.Version, windowed.Windows, windowed.Segments = 2, 3, 5*challenge.Bundle
+	windowed.Steps = windowed.Segments * challenge.Rounds
+	for name, task := range map[string]challenge.Task{"walk": small(), "windows": windowed, "flat": flat, "first": challenge.TaskFor(raylink.DeviceCPU, 0, 100, 0)} {
 		t.Run(name, func(t *testing.T) {
 			j := &judge{Transcript: challenge.Transcript{Task: task}}
 			l := NewLoop(j, makers(), quiet())
@@ -202,7 +205,7 @@ func BenchmarkProver(b *testing.B) {
 // BenchmarkVerifier judges a 103-GOP proof with 64 openings, without a walk and with one of 256 MiB.
 func BenchmarkVerifier(b *testing.B) {
 	flat := challenge.Task{Version: 1, Size: 2048, Tile: 128, Links: 6, Openings: 64}
-	walk := challenge.TaskFor(raylink.DeviceCPU, 1<<30, 1)
+	walk := challenge.TaskFor(raylink.DeviceCPU, 1<<30, 1, 0)
 	walk.Size, walk.Tile, walk.Links, walk.Openings = flat.Size, flat.Tile, flat.Links, flat.Openings
 	for name, task := range map[string]challenge.Task{"products": flat, "products+walk": walk} {
 		b.Run(name, func(b *testing.B) {
@@ -221,7 +224,7 @@ func BenchmarkVerifier(b *testing.B) {
 
 // BenchmarkWalk is the filling of 256 MiB and the walk through it.
 func BenchmarkWalk(b *testing.B) {
-	task := challenge.TaskFor(raylink.DeviceCPU, 1<<30, 1)
+	task := challenge.TaskFor(raylink.DeviceCPU, 1<<30, 1, 0)
 	var walk time.Duration
 	for b.Loop() {
 		p, _ := CPU("")

@@ -28,8 +28,9 @@ type Planes interface {
 type Plane interface {
 	// Status answers quickly or not at all. ErrNoPlane says that the process is gone; any other error, that it did not answer in time.
 	Status(ctx context.Context) (PlaneStatus, error)
-	// SetMesh tells the plane its address and all its peers; those not named are dropped at once.
-	SetMesh(ctx context.Context, mesh overlay.Mesh) error
+	// SetMesh tells the plane its address and all its peers, and what it may exchange with the Internet (nil is nothing). Peers that are not
+	// named are dropped at once, and what may not pass any more is cut off. A plane that cannot change the latter says so in its status.
+	SetMesh(ctx context.Context, mesh overlay.Mesh, egress *Egress) error
 	// Preflight dials these members of the mesh from inside the overlay and gives those that did not answer.
 	Preflight(ctx context.Context, peers []netip.Addr) (blocked []netip.Addr, err error)
 	// Close lets go. The plane runs on.
@@ -51,9 +52,10 @@ type PlaneSpec struct {
 
 // Egress bounds what a lease exchanges with the Internet, both ways together, over its life.
 type Egress struct {
-	Bytes int64      // 0 is no limit
-	Used  int64      // of Bytes, before this data plane
-	Host  netip.Addr // under which the machine is known outside, and which is not reached; may be zero
+	Bytes  int64      // 0 is no limit
+	Used   int64      // of Bytes, before this data plane
+	Host   netip.Addr // under which the machine is known outside, and which is not reached; may be zero
+	Closed string     // why nothing passes, as the tenant is told; empty where something does
 }
 
 // PlaneStatus is what a running data plane says of itself.
@@ -62,4 +64,6 @@ type PlaneStatus struct {
 	Port     uint16             // UDP, outside the overlay
 	Attached int                // the pid whose namespace the TUN is in
 	Egress   int64              // bytes exchanged with the Internet since the lease began
+	// EgressTrouble is why the lease's way to the Internet is not what was ordered; empty where it is.
+	EgressTrouble string
 }

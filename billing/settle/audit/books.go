@@ -24,6 +24,7 @@ type Books struct {
 	skipping bool // a line that is over the limit
 	line     []byte
 
+	hashes  map[uint64]string // of a part: of all entries that it shows, and of those before them
 	claims  []claim
 	anchors []anchor
 	sums    map[money.Asset]int64 // what treasury:chain holds, minus: what our token accounts hold
@@ -50,7 +51,7 @@ type anchor struct {
 
 // NewBooks is an empty one.
 func NewBooks() *Books {
-	return &Books{sums: map[money.Asset]int64{}, flights: map[string]money.Amount{}}
+	return &Books{hashes: map[uint64]string{}, sums: map[money.Asset]int64{}, flights: map[string]money.Amount{}}
 }
 
 // Write takes the next bytes of the export. It never fails, so that the verifier beside it goes on; what it could not read is said by Err.
@@ -112,16 +113,23 @@ func (b *Books) take(line []byte) {
 		if err := json.Unmarshal(line, &b.header); err != nil {
 			b.failure = fmt.Errorf("reading the journal's header: %w", err)
 		}
+		b.shows()
 		return
 	}
+	if b.Part() && bytes.HasPrefix(line, []byte(`{"entries":`)) {
+		return // the receipt
+	}
 	// Most lines are minutes, which the chain knows nothing of: they are not even parsed.
-	if !bytes.Contains(line, []byte(ledger.TreasuryChain)) && !bytes.Contains(line, []byte(`"payout:`)) && !bytes.Contains(line, []byte(`"`+ledger.KindAnchor+`"`)) {
+	if !b.Part() && !bytes.Contains(line, []byte(ledger.TreasuryChain)) && !bytes.Contains(line, []byte(`"payout:`)) && !bytes.Contains(line, []byte(`"`+ledger.KindAnchor+`"`)) {
 		return
 	}
 	entry, err := ledger.UnmarshalLine(line)
 	if err != nil {
 		b.fail(0, "%v", err)
 		return
+	}
+	if b.Part() {
+		b.hashes[entry.Seq], b.hashes[entry.Seq-min(entry.Seq, 1)] = entry.Hash, entry.Prev
 	}
 	for _, p := range entry.Postings {
 		if strings.HasPrefix(p.Account, "payout:") {
@@ -139,6 +147,17 @@ func (b *Books) take(line []byte) {
 	}
 	if entry.Kind == ledger.KindAnchor {
 		b.anchor(entry)
+	}
+}
+
+// shows takes what the header of a part says of the journal.
+func (b *Books) shows() {
+	if head := b.header.Head; head != nil {
+		b.hashes[head.Seq] = head.Hash
+	}
+	if a := b.header.Anchor; a != nil {
+		b.hashes[a.Seq] = a.Hash
+		b.anchors = append(b.anchors, anchor{seq: a.Seq, signature: chain.Signature(a.Signature), memo: ledger.RootMemo(a.Seq, a.Hash)})
 	}
 }
 

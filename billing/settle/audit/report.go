@@ -19,7 +19,9 @@ type Report struct {
 	Swaps        int       `json:"swaps"`
 	Anchors      int       `json:"anchors"` // checkpoints whose memo is on the chain
 	Recipients   int       `json:"recipients"`
-	Later        []string  `json:"later,omitempty"` // on the chain only, and rightly so: after the journal was exported
+	Covered      uint64    `json:"covered,omitempty"` // of a part: the entry of the first checkpoint on the chain that covers the journal it was taken from; 0: none yet
+	Remarks      []string  `json:"remarks,omitempty"` // what the chain cannot say, or not yet
+	Later        []string  `json:"later,omitempty"`   // on the chain only, and rightly so: after the journal was exported
 	Problems     []string  `json:"problems"`
 	MoreProblems int       `json:"more_problems,omitempty"`
 }
@@ -35,6 +37,10 @@ type Account struct {
 
 // OK says that nothing is wrong.
 func (r Report) OK() bool { return len(r.Problems) == 0 }
+
+func (r *Report) remark(format string, args ...any) {
+	r.Remarks = append(r.Remarks, fmt.Sprintf(format, args...))
+}
 
 func (r *Report) problem(format string, args ...any) {
 	if len(r.Problems) >= maxProblems {

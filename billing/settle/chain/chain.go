@@ -51,6 +51,7 @@ type Effect struct {
 	Failed     bool      // the transaction failed: Delta is 0
 	Memo       string    // the first memo's text, cut to 256 bytes; empty if there is none or if it is not UTF-8
 	References []Address // read-only accounts of the transaction that do not sign, at most 16: a reference of ours is among them, if any
+	Payer      Address   // who signed first and paid the fee
 	Senders    []Address // owners whose balance of the same mint fell, in the order of the transaction, at most 16
 }
 

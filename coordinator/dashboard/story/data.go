@@ -26,7 +26,7 @@ func everything(now time.Time) world {
 		status:   status(now),
 	}
 	w.affairs = riches(now)
-	w.balance.Free, w.balance.Held, w.balance.Purses, w.balance.Cap = purses(), wire.Sums{money.MicroUSD(1_224_000)}, inPurses(), &wire.Cap{PerDay: money.MicroUSD(50_000_000), Alarm: 80, Today: money.MicroUSD(42_180_500)}
+	w.balance.Free, w.balance.Held, w.balance.Purses, w.balance.Cap = purses(), wire.Sums{money.MicroUSD(1_224_000)}, inPurses(now), &wire.Cap{PerDay: money.MicroUSD(50_000_000), Alarm: 80, Today: money.MicroUSD(42_180_500)}
 	for _, p := range raylink.Phases() {
 		w.clusters = append(w.clusters, cluster(p, now))
 	}
@@ -102,6 +102,8 @@ func cluster(p raylink.Phase, now time.Time) wire.Cluster {
 	}
 	if p == raylink.PhaseReady {
 		cl.ReadyAt, cl.Detail, cl.Spent, cl.Minutes = &cl.Stages[6].At, "", money.MicroUSD(61_200), 9
+		most, until := money.MicroUSD(25_000_000), now.Add(20*time.Hour)
+		cl.Maximum, cl.Alarm, cl.RunsOutAt = &most, 80, &until
 	}
 	return cl
 }
@@ -122,7 +124,7 @@ func restarted(now time.Time) wire.Cluster {
 
 func leaving(p raylink.Phase, now time.Time) wire.Cluster {
 	cl := cluster(raylink.PhaseReady, now.Add(-26*time.Hour))
-	cl.ID, cl.Name, cl.Phase = raylink.ClusterID(idOf(p)), "train-"+string(p), p
+	cl.ID, cl.Name, cl.Phase, cl.RunsOutAt = raylink.ClusterID(idOf(p)), "train-"+string(p), p, nil
 	cl.Detail, cl.Spent, cl.Minutes = "deleted by Example Labs", money.MicroUSD(31_824_000), 4680
 	at := now.Add(-3 * time.Second)
 	cl.Stages = append(cl.Stages, wire.StageTime{Phase: raylink.PhaseEnding, At: at})

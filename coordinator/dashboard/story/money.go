@@ -80,10 +80,14 @@ func purses() wire.Sums {
 	return wire.Sums{money.MicroUSD(48_731_250), usdc(126_500_000), tokens(31_050_000_000)}
 }
 
-func inPurses() []wire.Purse {
+func inPurses(now time.Time) []wire.Purse {
+	in := func(d time.Duration) *time.Time {
+		at := now.Add(d)
+		return &at
+	}
 	return []wire.Purse{
-		{Purse: "grant", Free: money.MicroUSD(28_731_250), Held: money.MicroUSD(1_224_000)}, {Purse: "card", Free: money.MicroUSD(20_000_000), Held: money.MicroUSD(0)},
-		{Purse: "usdc", Free: usdc(126_500_000), Held: usdc(2_448_000)}, {Purse: "io", Free: tokens(31_050_000_000), Held: tokens(576_000_000)},
+		{Purse: "grant", Free: money.MicroUSD(28_731_250), Held: money.MicroUSD(1_224_000), RunsOutAt: in(26 * time.Hour)}, {Purse: "card", Free: money.MicroUSD(20_000_000), Held: money.MicroUSD(0)},
+		{Purse: "usdc", Free: usdc(126_500_000), Held: usdc(2_448_000), RunsOutAt: in(57 * time.Hour)}, {Purse: "io", Free: tokens(31_050_000_000), Held: tokens(576_000_000), RunsOutAt: in(70 * time.Hour)},
 	}
 }
 
@@ -176,7 +180,7 @@ func treasury(now time.Time) wire.Treasury {
 	}
 	for _, asset := range []money.Asset{money.USD, money.USDC, money.IO} {
 		p := wire.Position{Asset: asset}
-		for i, part := range []*money.Amount{&p.Chain, &p.Tenants, &p.Holds, &p.Earned, &p.InFlight, &p.Suspense, &p.Lots, &p.Capital, &p.Fees, &p.Exchange, &p.Other, &p.Free} {
+		for i, part := range []*money.Amount{&p.Chain, &p.Tenants, &p.Holds, &p.Earned, &p.InFlight, &p.Suspense, &p.Lots, &p.Capital, &p.Fees, &p.Exchange, &p.Other, &p.Aside, &p.Free} {
 			if *part = of(asset, int64(13-i)*31_415_926_53); i == 9 {
 				part.Minor = -part.Minor
 			}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 
 	"raylink/coordinator/gateway/endpoint"
 	"raylink/raylink"
+	"raylink/raylink/ray"
 )
 
 const dialTime = 5 * time.Second
@@ -31,19 +33,22 @@ type Config struct {
 	Gateways []string    // base URLs; the first that answers is used, and stays in use while it answers
 	Token    string      // the user's access token: a secret
 	TLS      *tls.Config // how gateways are trusted; nil for the system's CAs
-	Listen   string      // on a loopback address; empty is 127.0.0.1:8265, where Ray's own tools look
+	Listen   string      // on a loopback address; empty is Usual
 	Times    endpoint.Times
 }
+
+// Usual is the address of the loopback at which Ray's own tools look for a cluster's API.
+func Usual() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(ray.DashboardPort)) }
 
 // Run serves until ctx ends. Once it listens, ready is told the URL.
 func Run(ctx context.Context, c Config, ready func(url string), log *slog.Logger) error {
 	if c.Listen == "" {
-		c.Listen = "127.0.0.1:8265"
+		c.Listen = Usual()
 	}
 	at, err := netip.ParseAddrPort(c.Listen)
 	if err != nil || !at.Addr().IsLoopback() {
 		return raylink.Errorf(raylink.CodeInvalid, "%s is not an address of the loopback", c.Listen).
-			WithHint("whoever reaches it acts with your token; 127.0.0.1:8265 is the usual one")
+			WithHint("whoever reaches it acts with your token; %s is the usual one", Usual())
 	}
 	through, err := newGateways(c)
 	if err != nil {

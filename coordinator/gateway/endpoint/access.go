@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"raylink/raylink"
+	"raylink/raylink/ray"
 )
 
 const (
@@ -49,7 +50,7 @@ func (h *handler) admit(r *http.Request, c *call) *raylink.Error {
 		return nil
 	}
 	return raylink.Errorf(raylink.CodeUnauthenticated, "this endpoint wants an access token of Raylink").
-		WithHint("set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN=rl_access_… (`raylink token` makes one), or use `raylink connect %s`", c.cluster)
+		WithHint("set %s=%s and %s=rl_access_… (`raylink token` makes one), or use `raylink connect %s`", ray.AuthMode, ray.AuthModeToken, ray.AuthToken, c.cluster)
 }
 
 // judge says why a token does not open the cluster, or nil.
@@ -59,7 +60,7 @@ func judge(c *call, token string) *raylink.Error {
 	}
 	if !strings.HasPrefix(token, tokenPrefix) {
 		return raylink.Errorf(raylink.CodeUnauthenticated, "the token shown is not an access token of Raylink: those begin with %s", tokenPrefix).
-			WithHint("set RAY_AUTH_TOKEN to yours; a token in ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH may be that of another cluster")
+			WithHint("set %s to yours; a token in %s or %s may be that of another cluster", ray.AuthToken, ray.AuthTokenHome, ray.AuthTokenPath)
 	}
 	return raylink.Errorf(raylink.CodeForbidden, "the access token shown may not use the cluster %s", c.cluster).
 		WithHint("it was revoked, has expired, or is another account's; `raylink cluster list` shows what yours may use")

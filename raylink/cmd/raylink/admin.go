@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -207,10 +208,15 @@ func showViews(w io.Writer, views []view) {
 	}
 	if len(gateways) > 0 {
 		fmt.Fprintln(w)
-		rows = [][]string{{"GATEWAY", "URL", "SEEN"}}
+		rows = [][]string{{"GATEWAY", "URL", "BESIDE", "SEEN"}}
 		for _, g := range gateways {
-			rows = append(rows, []string{string(g.ID), g.URL, ago(g.LastSeen)})
+			rows = append(rows, []string{string(g.ID), g.URL, cmp.Or(g.Beside, "-"), ago(g.LastSeen)})
 		}
 		grid(w, "", rows...)
+		for _, g := range gateways {
+			if g.Warning != "" {
+				fmt.Fprintf(w, "WARNING: %s: %s.\n", g.ID, g.Warning)
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -26,6 +27,7 @@ type clusterBudget struct {
 	Spent   money.Amount  `json:"spent"`
 	Maximum *money.Amount `json:"maximum,omitempty"`
 	PerHour money.Amount  `json:"per_hour"`
+	Alarm   int64         `json:"alarm_percent,omitempty"`
 	Warning string        `json:"warning,omitempty"`
 
 	RunsOutAt *time.Time `json:"runs_out_at,omitempty"`
@@ -36,7 +38,8 @@ func (a *app) budget() *cobra.Command {
 		Use:   "budget",
 		Short: "Show or set what may be spent: a day, and by each cluster",
 		Long: `Budget shows what stands between you and a surprise: the most that your account may spend in a day (UTC), and the most that each cluster
-may ever cost. A cluster ends in order before it costs more.`,
+may ever cost, which is what its quote said: --budget, or what the purse held then. A cluster ends in order before it costs more, also if you have topped up
+since: raylink budget cluster lets it.`,
 		Example: "  raylink budget\n  raylink budget set --per-day 40 --alarm 80\n  raylink budget cluster first-job 12.50", Args: wants(),
 	}
 	c.AddCommand(a.budgetSet(), a.budgetCluster())
@@ -51,13 +54,9 @@ may ever cost. A cluster ends in order before it costs more.`,
 		if len(b.Clusters) == 0 {
 			return
 		}
-		rows = [][]string{{"CLUSTER", "PURSE", "SPENT", "AT MOST", "AN HOUR", "RUNS OUT", "WARNING"}}
+		rows = [][]string{{"CLUSTER", "PURSE", "SPENT", "AT MOST", "ALARM", "AN HOUR", "RUNS OUT", "WARNING"}}
 		for _, x := range b.Clusters {
-			most := "what the purse holds"
-			if x.Maximum != nil {
-				most = amount(*x.Maximum)
-			}
-			rows = append(rows, []string{x.Name, x.Purse, amount(x.Spent), most, amount(x.PerHour), runsOut(x.RunsOutAt), x.Warning})
+			rows = append(rows, []string{x.Name, x.Purse, amount(x.Spent), bound(x.Maximum), percents(x.Alarm), amount(x.PerHour), runsOut(x.RunsOutAt), x.Warning})
 		}
 		fmt.Fprintln(w)
 		grid(w, "", rows...)
@@ -79,10 +78,26 @@ func fetchBudgets(c *cobra.Command, s *session) (budgets, error) {
 		if x.Phase.Over() || x.Owner != me.Account {
 			continue
 		}
-		b.Clusters = append(b.Clusters, clusterBudget{Cluster: string(x.ID), Name: x.Name, Purse: x.Pay, Spent: x.Spent, Maximum: x.Maximum,
+		b.Clusters = append(b.Clusters, clusterBudget{Cluster: string(x.ID), Name: x.Name, Purse: x.Pay, Spent: x.Spent, Maximum: x.Maximum, Alarm: x.Alarm,
 			PerHour: x.PerHour, Warning: x.Warning, RunsOutAt: x.RunsOutAt})
 	}
 	return b, nil
+}
+
+// bound is the most that a cluster may cost, for a column of such.
+func bound(most *money.Amount) string {
+	if most == nil {
+		return "what the purse holds"
+	}
+	return amount(*most)
+}
+
+// mayCost says the same in a sentence.
+func mayCost(most *money.Amount) string {
+	if most == nil {
+		return bound(nil)
+	}
+	return "at most " + bound(most)
 }
 
 // runsOut is a predicted time, for people.
@@ -98,11 +113,15 @@ func showCap(w io.Writer, limit *wire.Cap) {
 		fmt.Fprintln(w, "No cap: your purses are the limit. `raylink budget set --per-day 40` sets one.")
 		return
 	}
-	alarm := "none"
-	if limit.Alarm > 0 {
-		alarm = fmt.Sprintf("at %d %%", limit.Alarm)
+	pairs(w, "", "a day (UTC)", amount(limit.PerDay), "today", amount(limit.Today), "alarm", cmp.Or(percents(limit.Alarm), "none"))
+}
+
+// percents is where an alarm stands; empty for none.
+func percents(alarm int64) string {
+	if alarm == 0 {
+		return ""
 	}
-	pairs(w, "", "a day (UTC)", amount(limit.PerDay), "today", amount(limit.Today), "alarm", alarm)
+	return fmt.Sprintf("at %d %%", alarm)
 }
 
 func (a *app) budgetSet() *cobra.Command {
@@ -133,17 +152,23 @@ The alarm is a part of it in percent: from there on, clusters and the dashboard 
 }
 
 func (a *app) budgetCluster() *cobra.Command {
+	var alarm int64
 	c := &cobra.Command{
-		Use: "cluster NAME AMOUNT", Short: "Change the most that a cluster may ever cost, in USD with the fee; 0 is no limit",
-		Example: "  raylink budget cluster first-job 12.50\n  raylink budget cluster first-job 0", Args: wants("NAME", "AMOUNT"), ValidArgsFunction: a.clusterNames,
+		Use: "cluster NAME AMOUNT", Short: "Change the most that a cluster may ever cost, in USD with the fee; 0 is no limit but the purse",
+		Example: "  raylink budget cluster first-job 12.50\n  raylink budget cluster first-job 12.50 --alarm 50\n  raylink budget cluster first-job 0",
+		Args:    wants("NAME", "AMOUNT"), ValidArgsFunction: a.clusterNames,
 	}
+	c.Flags().Int64Var(&alarm, "alarm", 0, "warn from this part of it on, in percent; if not given it stays as it is, which is 80 at first")
 	return remote(a, c, func(c *cobra.Command, s *session, args []string) (wire.Cluster, error) {
 		limit, err := sumOrZero(c, args[1], string(money.USD))
 		if err != nil {
 			return wire.Cluster{}, err
 		}
-		return s.SetBudget(c.Context(), args[0], limit)
+		if c.Flags().Changed("alarm") && (alarm < 1 || alarm > 100) {
+			return wire.Cluster{}, usage(c, "--alarm is a part in percent, from 1 to 100, not %d", alarm)
+		}
+		return s.SetBudget(c.Context(), args[0], wire.BudgetRequest{Budget: limit, Alarm: alarm})
 	}, func(w io.Writer, x wire.Cluster) {
-		fmt.Fprintf(w, "%s has spent %s so far. `raylink bill %s` shows its limit.\n", x.Name, amount(x.Spent), x.Name)
+		fmt.Fprintf(w, "%s has spent %s so far, and may cost %s.\n", x.Name, amount(x.Spent), mayCost(x.Maximum))
 	})
 }

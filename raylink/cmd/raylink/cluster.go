@@ -106,7 +106,7 @@ func (a *app) showCluster(w io.Writer, x wire.Cluster) {
 		ended = moment(*x.EndedAt)
 	}
 	pairs(w, "  ", "stages", strings.Join(stages, ", "), "image", x.Image, "ray", x.RayVersion, "subnet", x.Subnet,
-		"price", amount(x.PerHour)+"/h", "spent", fmt.Sprintf("%s for %d minute(s)", amount(x.Spent), x.Minutes), "hold", amount(x.Hold)+" from the purse "+x.Pay, "lasts until", runsOut(x.RunsOutAt),
+		"price", amount(x.PerHour)+"/h", "spent", fmt.Sprintf("%s for %d minute(s)", amount(x.Spent), x.Minutes), "hold", amount(x.Hold)+" from the purse "+x.Pay, "at most", bound(x.Maximum), "lasts until", runsOut(x.RunsOutAt),
 		"created", moment(x.CreatedAt), "ready", ready, "ended", ended, "endpoints", strings.Join(x.Endpoints, "  "))
 	fmt.Fprintln(w)
 	rows := [][]string{{"NODE", "ROLE", "MACHINE", "ADDRESS", "STAGE", "RAY NODE", "PRICE", "RESTARTS"}}

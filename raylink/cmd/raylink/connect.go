@@ -10,6 +10,7 @@ import (
 
 	"raylink/coordinator/gateway/connect"
 	"raylink/raylink"
+	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 )
 
@@ -22,10 +23,10 @@ func (a *app) connect() *cobra.Command {
 		Long: `Connect forwards a port of the loopback to a cluster, through whichever gateway answers, with your access token added. Ray's
 tools then need no address, token or certificate, and a log that is followed outlives the loss of a gateway. While it
 runs, everybody on this machine who reaches the port acts as you.`,
-		Example: "  raylink connect first-job &\n  ray job submit --address http://127.0.0.1:8265 --working-dir . -- python train.py",
+		Example: "  raylink connect first-job &\n  ray job submit --address http://" + connect.Usual() + " --working-dir . -- python train.py",
 		Args:    wants("CLUSTER"), ValidArgsFunction: a.clusterNames,
 	}
-	c.Flags().Uint16Var(&port, "port", 8265, "port of 127.0.0.1; 0 takes any free one")
+	c.Flags().Uint16Var(&port, "port", ray.DashboardPort, "port of 127.0.0.1; 0 takes any free one")
 	c.Flags().StringVar(&level, "log-level", "warn", "how much to log: debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		log, err := a.logger(level)

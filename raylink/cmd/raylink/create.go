@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"raylink/raylink"
+	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 )
 
@@ -156,7 +157,7 @@ func (a *app) showCommands(s *session, x wire.Cluster) error {
 	}
 	fmt.Fprintf(a.out, "endpoint: %s\n\n", a.paint(a.out, bold, endpoint))
 	fmt.Fprintf(a.out, "Run a job with Ray's own client (pip install 'ray[default]==%s'); the file holds your access token, and only you can read it:\n", x.RayVersion)
-	fmt.Fprintf(a.out, "  export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=%s\n", quoted(path))
+	fmt.Fprintf(a.out, "  export %s\n", strings.Join(ray.ToolEnvironment(quoted(path)), " "))
 	fmt.Fprintf(a.out, "  ray job submit --address %s%s --working-dir . -- python train.py\n\n", endpoint, verify)
 	fmt.Fprintf(a.out, "Then:\n  raylink logs %[1]s            the newest job's log\n  raylink bill %[1]s            what it costs, minute by minute\n"+
 		"  raylink cluster delete %[1]s  end it\n", x.Name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -14,22 +15,50 @@ import (
 )
 
 func (a *app) earnings() *cobra.Command {
-	var account string
+	var account, file, form string
 	c := &cobra.Command{
 		Use:   "earnings",
 		Short: "Show what you have earned as a supplier, and why each part is not paid yet",
 		Long: `Earnings shows what your machines have earned and where it is: paid, on its way, or waiting, with the reason. Suppliers are paid
-without asking, in batches; ` + "`raylink settlement set`" + ` says in which token, to which wallet, and from which amount on.`,
-		Example: "  raylink earnings\n  raylink earnings -o json", Args: wants(),
+without asking, in batches; ` + "`raylink settlement set`" + ` says in which token, to which wallet, and from which amount on.
+
+--file writes what the journal says of it, with all signatures and the group's receipt, as raylink verify FILE checks it: every minute of your
+machines, charged or waived, what it earned, and every payout. --format csv or hledger writes the same entries for other programs.`,
+		Example: "  raylink earnings\n  raylink earnings --file earnings.jsonl && raylink verify earnings.jsonl\n  raylink earnings --format csv --file earnings.csv\n  raylink earnings -o json", Args: wants(),
 	}
 	c.Flags().StringVar(&account, "account", "", "another account's, by its id or name; admins only")
-	return remote(a, c, func(c *cobra.Command, s *session, _ []string) (wire.Earnings, error) {
+	c.Flags().StringVar(&file, "file", "", "write them with their signatures into a file, for raylink verify")
+	formFlag(c, &form)
+	format := outputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		write, err := writer(c, form)
+		if err != nil {
+			return err
+		}
+		written := file != "" || c.Flags().Changed("format")
+		if written && c.Flags().Changed("output") {
+			return usage(c, "--file and --format write the journal's entries: they do not go with -o")
+		}
+		s, err := a.open()
+		if err != nil {
+			return err
+		}
+		defer s.Close()
 		id, err := s.account(c.Context(), account)
 		if err != nil {
-			return wire.Earnings{}, err
+			return err
 		}
-		return s.Earnings(c.Context(), id)
-	}, a.showEarnings)
+		if written {
+			own := func(ctx context.Context, w io.Writer) error { return s.EarningsFile(ctx, id, w) }
+			return a.export(file, func(w io.Writer) error { return write(c.Context(), own, w) })
+		}
+		e, err := s.Earnings(c.Context(), id)
+		if err != nil {
+			return err
+		}
+		return a.show(*format, e, func(w io.Writer) { a.showEarnings(w, e) })
+	}
+	return c
 }
 
 func (a *app) showEarnings(w io.Writer, e wire.Earnings) {

@@ -42,6 +42,7 @@ type fake struct {
 	grown    bool             // the second one belongs to the group
 	second   *httptest.Server // a coordinator that the group has grown by
 	manifest string
+	asked    wire.QuoteRequest // the last one
 	versions wire.Versions
 	journal  []byte
 	money    fakeMoney

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"net/http"
 	"strings"
@@ -16,7 +17,7 @@ import (
 func (f *fake) getStatus(*http.Request) (any, *raylink.Error) {
 	return wire.Status{ID: "a", Leader: "a", Index: 42, Digest: "0123456789abcdef", Now: time.Now(), CASHA256: f.fingerprint, Version: "devel",
 		Members:  []wire.Member{{ID: "a", API: f.coordinator.URL, Leader: true, Voter: true}, {ID: "b", API: "https://127.0.0.1:1", Voter: true}},
-		Gateways: []wire.Gateway{{ID: "g-aaaaaaaaaa", URL: f.gateway.URL}}}, nil
+		Gateways: []wire.Gateway{{ID: "g-aaaaaaaaaa", URL: f.gateway.URL, Beside: "a", Warning: "its endpoints have the host name of a's dashboard"}}}, nil
 }
 
 func (f *fake) getMe(*http.Request) (any, *raylink.Error) {
@@ -39,7 +40,7 @@ func (f *fake) grow() {
 
 func (f *fake) getBalance(*http.Request) (any, *raylink.Error) {
 	return wire.Balance{Account: "acc-aaaaaaaaaa", Name: "Ann", Free: wire.Sums{f.free}, Held: wire.Sums{money.MicroUSD(0)}, Earned: wire.Sums{money.MicroUSD(0)}, Cap: f.money.cap,
-		Purses: []wire.Purse{{Purse: "grant", Free: f.free, Held: money.MicroUSD(0)}, {Purse: "usdc", Free: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Held: money.Amount{Asset: money.USDC}}}}, nil
+		Purses: []wire.Purse{{Purse: "grant", Free: f.free, Held: money.MicroUSD(0), RunsOutAt: runsAt(3)}, {Purse: "usdc", Free: money.Amount{Minor: 5_000_000, Asset: money.USDC}, Held: money.Amount{Asset: money.USDC}}}}, nil
 }
 
 func (f *fake) getMachines(*http.Request) (any, *raylink.Error) {
@@ -76,14 +77,18 @@ func (f *fake) putVersions(r *http.Request) (any, *raylink.Error) {
 }
 
 func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {
-	f.manifest = read[wire.QuoteRequest](r).Manifest
+	f.asked = read[wire.QuoteRequest](r)
+	f.manifest, f.asked.Pay = f.asked.Manifest, cmp.Or(f.asked.Pay, "grant")
+	if f.asked.Budget == nil {
+		f.asked.Budget = &f.free
+	}
 	if !strings.Contains(f.manifest, "kind: RayCluster") {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "the manifest is not a RayCluster").WithHint("it begins with `apiVersion: ray.io/v1` and `kind: RayCluster`")
 	}
 	node := wire.QuoteNode{Node: "first-job-head", Role: raylink.NodeHead, Group: "headgroup", Machine: f.machine.ID, Supplier: "bob", Rate: 120_000,
 		Resources: raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
 	return contracted(wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
-		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: "grant",
+		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: f.asked.Pay, Maximum: f.asked.Budget,
 		PriceIO: 250_000_000_000, ExpiresAt: time.Now().UTC().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}), nil
 }
 
@@ -94,11 +99,17 @@ func (f *fake) postCluster(r *http.Request) (any, *raylink.Error) {
 	created := time.Now()
 	usd := money.MicroUSD(0)
 	c := &wire.Cluster{ID: "c-aaaaaaaaaa", Name: "first-job", Owner: "acc-aaaaaaaaaa", Phase: raylink.PhasePlaced, Endpoints: []string{},
-		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd, Pay: "grant",
+		Stages: []wire.StageTime{{Phase: raylink.PhasePlaced, At: created}}, PerHour: money.MicroUSD(120_000), Hold: money.MicroUSD(122_400), Spent: usd, Pay: f.asked.Pay, Maximum: f.asked.Budget, Alarm: 80,
 		Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0", Subnet: "10.77.0.0/24", CreatedAt: created,
 		Nodes: []wire.Node{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Role: raylink.NodeHead, Machine: f.machine.ID, Address: "10.77.0.2", Rate: 120_000}}}
 	f.clusters = []*wire.Cluster{c} // its name and id are always the same
 	return c, nil
+}
+
+// runsAt is a predicted time, so many hours behind a fixed one.
+func runsAt(hours int) *time.Time {
+	at := fakeTime().Add(time.Duration(hours) * time.Hour)
+	return &at
 }
 
 // step takes a cluster one stage further.
@@ -114,6 +125,7 @@ func (f *fake) step(c *wire.Cluster) {
 		when := c.CreatedAt.Add(time.Duration(at+1) * 400 * time.Millisecond)
 		c.Stages = append(c.Stages, wire.StageTime{Phase: c.Phase, At: when})
 		if c.Phase == raylink.PhaseReady {
+			c.RunsOutAt = runsAt(2)
 			c.ReadyAt, c.Endpoints = &when, []string{f.gateway.URL + "/c/" + string(c.ID)}
 			if strings.Contains(f.manifest, "secure") {
 				c.Endpoints = []string{"https://a.example.org:8443/c/" + string(c.ID), "https://b.example.org:8443/c/" + string(c.ID)}
@@ -165,7 +177,7 @@ func (f *fake) getBill(r *http.Request) (any, *raylink.Error) {
 		{Ordinal: 0, Outcome: "charged", AgentSeconds: 60, GatewaySeconds: 55, Gateway: "g-aaaaaaaaaa", Amount: usd(2000), Fee: usd(40), Paid: usd(2040), Entry: 7},
 		{Ordinal: 1, Outcome: "waived", Reason: "the gateway saw 10 of 60 seconds", AgentSeconds: 60, GatewaySeconds: 10, Gateway: "g-aaaaaaaaaa", Amount: usd(0), Fee: usd(0), Paid: usd(0), Entry: 8},
 	}
-	return wire.Bill{Cluster: c.ID, Name: c.Name, Use: usd(2000), FeePercent: "2", Fee: usd(40), Total: usd(2040), Pay: "grant", Paid: usd(2040), Held: usd(120_360), BalanceBefore: f.free,
+	return wire.Bill{Cluster: c.ID, Name: c.Name, Maximum: c.Maximum, Use: usd(2000), FeePercent: "2", Fee: usd(40), Total: usd(2040), Pay: "grant", Paid: usd(2040), Held: usd(120_360), BalanceBefore: f.free,
 		BalanceNow: usd(9_877_600), From: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), To: time.Date(2026, 1, 2, 3, 6, 5, 0, time.UTC),
 		Lines: []wire.BillLine{{Lease: "l-aaaaaaaaaa", Node: "first-job-head", Machine: f.machine.ID, Rate: 120_000, Charged: 1, Waived: 1, Use: usd(2000), Fee: usd(40), Paid: usd(2040), Minutes: minutes}}}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -45,7 +46,7 @@ func newFakeMoney() fakeMoney {
 		{ID: "po-big", Kind: payout.Settlement, Account: "acc-aaaaaaaaaa", Asset: money.USDC, Amount: 2_000_000_000, Wallet: fakeWallet, State: payout.WaitingApproval,
 			Code: payout.NeedsApproval, RequestedAt: fakeTime()}}}
 	m.treasury = wire.Treasury{Alarms: []string{"transaction sig9 took 6.00 USDC out of acct1, and no payout or recorded swap explains it"}, Every: "1h0m0s", NextRun: fakeTime(), Policy: payout.DefaultPolicy(), Rules: deposit.DefaultRules(), Awaiting: m.payouts,
-		Positions: []wire.Position{{Asset: money.USDC, Chain: usdc(20_000_000), OnChain: &seen, Tenants: usdc(15_000_000), Holds: usdc(0), Earned: usdc(0), InFlight: usdc(0),
+		Positions: []wire.Position{{Asset: money.USDC, Chain: usdc(20_000_000), OnChain: &seen, Tenants: usdc(15_000_000), Holds: usdc(0), Earned: usdc(0), InFlight: usdc(0), Aside: usdc(0),
 			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)}},
 		Suspense: []deposit.Deposit{{Key: "sig1/acct1", Asset: money.USDC, Amount: 3_000_000, Reasons: []deposit.Reason{deposit.UnknownSender}, Memo: "for \x1b[31mme", At: fakeTime()}}}
 	return m
@@ -57,7 +58,7 @@ func (f *fake) moneyRoutes() map[string]handler {
 		"POST /v1/wallets/challenge": f.postChallenge, "POST /v1/wallets": f.postWallet, "DELETE /v1/wallets/{address}": f.deleteWallet,
 		"GET /v1/wallets":    func(*http.Request) (any, *raylink.Error) { return f.money.wallets, nil },
 		"GET /v1/settlement": func(*http.Request) (any, *raylink.Error) { return f.money.settlement, nil }, "PUT /v1/settlement": f.putSettlement,
-		"GET /v1/earnings": f.getEarnings, "POST /v1/withdrawals": f.postWithdrawal,
+		"GET /v1/earnings": f.getEarnings, "GET /v1/earnings/export": nil, "POST /v1/withdrawals": f.postWithdrawal,
 		"GET /v1/payouts": func(*http.Request) (any, *raylink.Error) { return f.money.payouts, nil }, "POST /v1/payouts/{id}/{action}": f.postPayout,
 		"GET /v1/price": func(*http.Request) (any, *raylink.Error) { return f.price(), nil }, "POST /v1/price": f.postPrice, "PUT /v1/price/policy": f.putPolicy,
 		"POST /v1/price/halt": func(r *http.Request) (any, *raylink.Error) {
@@ -210,7 +211,18 @@ func (f *fake) putCap(r *http.Request) (any, *raylink.Error) {
 	return f.getBalance(r)
 }
 
-func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) { return f.find(r) }
+func (f *fake) putBudget(r *http.Request) (any, *raylink.Error) {
+	c, e := f.find(r)
+	if e != nil {
+		return nil, e
+	}
+	q := read[wire.BudgetRequest](r)
+	c.Alarm = cmp.Or(q.Alarm, c.Alarm)
+	if c.Maximum = &q.Budget; q.Budget.Minor == 0 {
+		c.Maximum, c.Alarm = nil, 0
+	}
+	return c, nil
+}
 
 func (f *fake) getInvoice(r *http.Request) (any, *raylink.Error) {
 	usd, zero := money.MicroUSD, time.Time{}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	"raylink/raylink/wire"
 )
 
-type invoiceOptions struct{ account, month, from, to, file string }
+type invoiceOptions struct{ account, month, from, to, file, table string }
 
 func (a *app) invoice() *cobra.Command {
 	var o invoiceOptions
@@ -21,14 +22,16 @@ func (a *app) invoice() *cobra.Command {
 		Use:   "invoice [CLUSTER]",
 		Short: "Show or print an invoice of a period, or of one cluster",
 		Long: `Invoice sums up what you have used and paid: each lease with its minutes, price and fee, and how your balances changed. It is made from the
-journal alone, and names the entries that it rests on. Times are UTC; --to is the first moment after the period.`,
-		Example: "  raylink invoice --month 2026-11 --pdf november.pdf\n  raylink invoice --from 2026-11-01 --to 2026-11-15 -o json\n  raylink invoice first-job",
+journal alone, and names the entries that it rests on. Times are UTC; --to is the first moment after the period. In a CSV the column amount, summed for one
+asset, is the balance after the period.`,
+		Example: "  raylink invoice --month 2026-11 --pdf november.pdf\n  raylink invoice --month 2026-11 --csv november.csv\n  raylink invoice --from 2026-11-01 --to 2026-11-15 -o json\n  raylink invoice first-job",
 		Args:    wants("[CLUSTER]"), ValidArgsFunction: a.clusterNames,
 	}
 	c.Flags().StringVar(&o.month, "month", "", "one month, such as 2026-11")
 	c.Flags().StringVar(&o.from, "from", "", "first day, such as 2026-11-01, or moment, such as 2026-11-01T12:00:00Z")
 	c.Flags().StringVar(&o.to, "to", "", "first day or moment after the period (default: now)")
 	c.Flags().StringVar(&o.file, "pdf", "", "write it as PDF to this file; - is standard output")
+	c.Flags().StringVar(&o.table, "csv", "", "write it as CSV to this file; - is standard output")
 	c.Flags().StringVar(&o.account, "account", "", "another account's, by its id or name; admins only")
 	format := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -45,17 +48,18 @@ journal alone, and names the entries that it rests on. Times are UTC; --to is th
 			return err
 		}
 		made, err := s.Invoice(c.Context(), r)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case o.file == "-":
-			return pdf.Write(a.out, made)
-		case o.file != "":
-			if err := exportTo(o.file, func(w io.Writer) error { return pdf.Write(w, made) }); err != nil {
+		}
+		switch file := cmp.Or(o.file, o.table); {
+		case file == "-":
+			return o.write(a.out, made)
+		case file != "":
+			if err := exportTo(file, func(w io.Writer) error { return o.write(w, made) }); err != nil {
 				return err
 			}
 			if *format == "table" {
-				fmt.Fprintf(a.out, "Invoice %s is in %s.\n", made.Number, o.file)
+				fmt.Fprintf(a.out, "Invoice %s is in %s.\n", made.Number, file)
 				return nil
 			}
 		}
@@ -64,11 +68,22 @@ journal alone, and names the entries that it rests on. Times are UTC; --to is th
 	return c
 }
 
+// write is the invoice in the form that the flags ask for.
+func (o invoiceOptions) write(w io.Writer, made invoice.Invoice) error {
+	if o.table != "" {
+		return invoice.CSV(w, made)
+	}
+	return pdf.Write(w, made)
+}
+
 // request is what the flags ask for.
 func (o invoiceOptions) request(c *cobra.Command, args []string) (wire.InvoiceRequest, error) {
 	var r wire.InvoiceRequest
 	if len(args) > 0 {
 		r.Cluster = args[0]
+	}
+	if o.file != "" && o.table != "" {
+		return r, usage(c, "--pdf does not go with --csv: one file at a time")
 	}
 	if o.month != "" {
 		if o.from != "" || o.to != "" {

@@ -44,34 +44,34 @@ check the file without the network by raylink verify FILE. As csv or hledger it 
 			return err
 		}
 		defer s.Close()
-		if file == "" {
-			return write(c.Context(), s, a.out)
-		}
-		return exportTo(file, func(w io.Writer) error { return write(c.Context(), s, w) })
+		return a.export(file, func(w io.Writer) error { return write(c.Context(), s.Journal, w) })
 	}
 	return c
 }
 
-// writer is how the journal is written in a format.
-func writer(c *cobra.Command, format string) (func(context.Context, *session, io.Writer) error, error) {
+// fetch copies an export, in JSON Lines, as it comes from a coordinator.
+type fetch func(ctx context.Context, w io.Writer) error
+
+// writer is how an export is written in a format.
+func writer(c *cobra.Command, format string) (func(ctx context.Context, from fetch, w io.Writer) error, error) {
 	forms := map[string]func(io.Writer, iter.Seq[ledger.Entry]) error{"csv": export.CSV, "hledger": export.HLedger}
 	switch form := forms[format]; {
 	case form != nil:
-		return func(ctx context.Context, s *session, w io.Writer) error { return translated(ctx, s, w, form) }, nil
+		return func(ctx context.Context, from fetch, w io.Writer) error { return translated(ctx, from, w, form) }, nil
 	case format == "jsonl":
-		return func(ctx context.Context, s *session, w io.Writer) error { return s.Journal(ctx, w) }, nil
+		return func(ctx context.Context, from fetch, w io.Writer) error { return from(ctx, w) }, nil
 	}
 	return nil, usage(c, "--format takes jsonl, csv or hledger, not %q", format)
 }
 
-// translated writes the journal in another form while it comes in.
-func translated(ctx context.Context, s *session, w io.Writer, form func(io.Writer, iter.Seq[ledger.Entry]) error) error {
+// translated writes an export in another form while it comes in.
+func translated(ctx context.Context, source fetch, w io.Writer, form func(io.Writer, iter.Seq[ledger.Entry]) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	from, into := io.Pipe()
 	fetched := make(chan error, 1)
 	go func() {
-		err := s.Journal(ctx, into)
+		err := source(ctx, into)
 		into.CloseWithError(err)
 		fetched <- err
 	}()
@@ -92,7 +92,7 @@ func translated(ctx context.Context, s *session, w io.Writer, form func(io.Write
 	return err
 }
 
-// entryLines are an export's lines between its header and its checkpoint, which is the last one.
+// entryLines are an export's lines between its header and its end: a journal's checkpoint, a bill's receipt.
 type entryLines struct {
 	in  *bufio.Scanner
 	err error
@@ -105,7 +105,7 @@ func (l *entryLines) entries() iter.Seq[ledger.Entry] {
 			if line > 1 {
 				entry, err := ledger.UnmarshalLine(kept)
 				if err != nil {
-					l.err = fmt.Errorf("line %d of the journal: %w", line, err)
+					l.err = fmt.Errorf("line %d of the export: %w", line, err)
 					return
 				}
 				if !yield(entry) {
@@ -120,13 +120,23 @@ func (l *entryLines) entries() iter.Seq[ledger.Entry] {
 	}
 }
 
-// ended says what is wrong with the last line, if it is not the checkpoint.
+// ended says what is wrong with the last line, if it is neither checkpoint nor receipt.
 func ended(line []byte) error {
-	var last verify.Checkpoint
+	var last struct {
+		Signature []byte `json:"signature"`
+	}
 	if err := json.Unmarshal(line, &last); err != nil || len(last.Signature) == 0 {
-		return raylink.Errorf(raylink.CodeUnavailable, "the journal came without its end").WithHint("try again")
+		return raylink.Errorf(raylink.CodeUnavailable, "the export came without its end").WithHint("try again")
 	}
 	return nil
+}
+
+// export writes into a file, or to standard output where none is named.
+func (a *app) export(file string, write func(io.Writer) error) error {
+	if file == "" {
+		return write(a.out)
+	}
+	return exportTo(file, write)
 }
 
 // exportTo writes a file that is there whole or not at all.

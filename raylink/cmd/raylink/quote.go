@@ -27,7 +27,8 @@ func (a *app) quote() *cobra.Command {
 		Short: "Show which machines a cluster would get, and its price",
 		Long: `Quote sends a RayCluster manifest (ray.io/v1, as for KubeRay) to the network and shows the plan: a machine for each
 node, the price per hour, and what would be held from your balance. Nothing is spent. The quote is a contract that the group
-has signed: until it expires the cluster can be created at these prices, and it never costs more than its budget.`,
+has signed: until it expires the cluster can be created at these prices, and the cluster never costs more than the maximum in it: --budget, or what the
+purse holds now. Only your own word raises that later: raylink budget cluster.`,
 		Example: "  raylink quote -f cluster.yaml\n  raylink quote -f cluster.yaml --pay usdc --budget 20\n  raylink quote -f - -o json < cluster.yaml",
 		Args:    wants(),
 	}
@@ -92,7 +93,7 @@ type quoteOptions struct{ file, pay, budget string }
 func (o *quoteOptions) flags(c *cobra.Command) {
 	c.Flags().StringVarP(&o.file, "file", "f", "", "the RayCluster manifest; - is standard input")
 	c.Flags().StringVar(&o.pay, "pay", "", "purse to pay from: grant, card, usdc or io; the first one that holds enough if not given")
-	c.Flags().StringVar(&o.budget, "budget", "", "the most that the cluster may ever cost, in USD with the fee; without it only the purse is a limit")
+	c.Flags().StringVar(&o.budget, "budget", "", "the most that the cluster may ever cost, in USD with the fee; what the purse holds now if not given")
 }
 
 // request is the quote's request but for the manifest.
@@ -154,9 +155,9 @@ func (a *app) showQuote(w io.Writer, q wire.Quote) {
 	if q.ImageAsked != "" && q.ImageAsked != q.Image {
 		image = q.ImageAsked + " is served by " + q.Image
 	}
-	most := "what the purse holds; --budget sets a limit"
+	most := "what the purse holds; --budget sets a limit" // of a coordinator from before every quote had a maximum
 	if q.Maximum != nil {
-		most = amount(*q.Maximum) + " in all: the cluster ends before it costs more"
+		most = amount(*q.Maximum) + " in all: the cluster ends before it costs more, unless you raise that (raylink budget cluster)"
 	}
 	after := ""
 	if rest, err := q.Balance.Sub(q.Hold); err == nil {

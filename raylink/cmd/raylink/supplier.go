@@ -28,7 +28,8 @@ stands after --token in the list of processes, until the token is used.`,
   raylink supplier --join https://raylink.example.org:7443 --dry-run
   docker run -d --pid=host --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun \
     -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/raylink:/var/lib/raylink \
-    -e RAYLINK_JOIN_TOKEN raylink/worker supplier --join https://raylink.example.org:7443`,
+    -e RAYLINK_JOIN_TOKEN raylink/worker supplier --join https://raylink.example.org:7443
+  docker run -d --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility --cap-add SYS_PTRACE … # the same, on a machine with NVIDIA GPUs`,
 		Args: wants(),
 	}
 	dry := c.Flags().Bool("dry-run", false, "say what the agent would do to this machine, and do nothing")
@@ -37,20 +38,29 @@ stands after --token in the list of processes, until the token is used.`,
 		a.supplierAppeal(), a.supplierRemove(), a.supplierUninstall())
 	return a.runRole(c, "supplier", &config, func(ctx context.Context, _ []string, log *slog.Logger) error {
 		if *dry {
-			return a.dryRun(*format, config)
+			return a.dryRun(ctx, *format, config)
 		}
 		return supplier.Run(ctx, config, log)
 	})
 }
 
 // dryRun shows what the agent would make and touch.
-func (a *app) dryRun(format string, config supplier.Config) error {
-	w, err := supplier.DryRun(config)
+func (a *app) dryRun(ctx context.Context, format string, config supplier.Config) error {
+	w, err := supplier.DryRun(ctx, config)
 	if err != nil {
 		return err
 	}
 	return a.show(format, w, func(out io.Writer) {
 		fmt.Fprintf(out, "Nothing was changed. The agent would offer %s cores at %s a core, and %s of memory.\n", quantity(w.Offer.Resources.CPU), rate(w.Offer.CPUHour), size(w.Offer.Resources.Memory))
+		if w.Offer.Resources.GPU > 0 {
+			fmt.Fprintf(out, "It would offer %s GPUs of the model %s at %s a GPU.\n", quantity(w.Offer.Resources.GPU), w.Offer.Accelerator, rate(w.Offer.GPUHour))
+		}
+		if name := w.Offer.Labels[raylink.LabelProcessor]; name != "" {
+			fmt.Fprintf(out, "Clusters and Ray would know its processor as %s.\n", name)
+		}
+		for _, left := range w.Left {
+			fmt.Fprintf(out, "It would not offer %s.\n", left)
+		}
 		for _, item := range w.Items {
 			fmt.Fprintf(out, "\n%s\n", item.What)
 			pairs(out, "  ", "at once", item.Now, "for each lease", item.Then, "it goes", item.End)

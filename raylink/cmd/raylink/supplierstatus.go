@@ -207,6 +207,10 @@ func showView(w io.Writer, v supplier.View, runs bool) {
 		if l.Egress > 0 {
 			out = size(l.Egress)
 		}
+		if l.EgressTrouble != "" { // a count alone would look as if it worked
+			out = strings.TrimSpace(out + " (see TROUBLE)")
+			trouble = strings.TrimPrefix(trouble+"; Internet: "+l.EgressTrouble, "; ")
+		}
 		rows = append(rows, []string{string(l.Lease), l.Node, l.Want, string(l.Stage), ago(l.ReadyAt), fmt.Sprint(l.Unsettled), out, fetch, strings.Join(strings.Fields(trouble), " ")})
 	}
 	grid(w, "  ", rows...)

@@ -48,7 +48,7 @@ func (a *app) tokenCreate() *cobra.Command {
 			return err
 		}
 		if *format == "table" {
-			fmt.Fprintf(a.err, "%s is a %s token of %s. It is shown once:\n", answer.Token.ID, answer.Token.Role, answer.Token.Account)
+			fmt.Fprintf(a.err, "%s is an access token of %s with the role %s. It is shown once:\n", answer.Token.ID, answer.Token.Account, answer.Token.Role)
 		}
 		return a.show(*format, answer, func(w io.Writer) { fmt.Fprintln(w, answer.Secret) })
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"raylink/billing/deposit"
+	"raylink/billing/exchange"
 	"raylink/billing/money"
 	"raylink/billing/solanapay/qr"
 	"raylink/raylink"
@@ -96,6 +97,7 @@ func (a *app) payTopup(ctx context.Context, s *session, t wire.Topup, format str
 		if err := a.howToPay(t, wait); err != nil {
 			return err
 		}
+		a.bounded(ctx, s, t)
 	}
 	if !wait {
 		return a.endTopup(t, format)
@@ -195,6 +197,24 @@ func (a *app) howToPay(t wire.Topup, wait bool) error {
 		fmt.Fprintf(a.out, "All that arrives is credited once it is final. `raylink topup get %s --wait` stays until then.\n", t.ID)
 	}
 	return nil
+}
+
+// bounded tells who tops up which of his clusters will not use it: what they may cost was agreed before. A list that cannot be had stops no payment.
+func (a *app) bounded(ctx context.Context, s *session, t wire.Topup) {
+	if t.Lot != "" {
+		return
+	}
+	clusters, err := s.Clusters(ctx)
+	if err != nil {
+		fmt.Fprintf(a.err, "Whether your clusters may use it cannot be told now (%v): see `raylink budget`.\n", err)
+		return
+	}
+	for _, x := range clusters {
+		ends := x.Phase.Over() || x.Phase == raylink.PhaseEnding
+		if !ends && x.Owner == t.Account && x.Maximum != nil && exchange.Purse(x.Pay).Asset() == t.Amount.Asset && x.Pay != string(exchange.Grant) {
+			fmt.Fprintf(a.out, "%s may cost at most %s in all, whatever you pay in: `raylink budget cluster %s AMOUNT` raises that.\n", x.Name, amount(*x.Maximum), x.Name)
+		}
+	}
 }
 
 func (a *app) topupGet() *cobra.Command {

@@ -90,13 +90,14 @@ func showPositions(w io.Writer, a *app, list []wire.Position) {
 		{"holds", func(p wire.Position) money.Amount { return p.Holds }},
 		{"earned", func(p wire.Position) money.Amount { return p.Earned }},
 		{"payouts in flight", func(p wire.Position) money.Amount { return p.InFlight }},
+		{"kept aside of these", func(p wire.Position) money.Amount { return p.Aside }},
 		{"suspense", func(p wire.Position) money.Amount { return p.Suspense }},
 		{"lots", func(p wire.Position) money.Amount { return p.Lots }},
 		{"capital", func(p wire.Position) money.Amount { return p.Capital }},
 		{"fees", func(p wire.Position) money.Amount { return p.Fees }},
 		{"exchange", func(p wire.Position) money.Amount { return p.Exchange }},
 		{"granted, by card", func(p wire.Position) money.Amount { return p.Other }},
-		{"free to leave", func(p wire.Position) money.Amount { return p.Free }},
+		{"free for suppliers", func(p wire.Position) money.Amount { return p.Free }},
 	}
 	for _, p := range list {
 		head = append(head, string(p.Asset))

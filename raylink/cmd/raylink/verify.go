@@ -46,10 +46,13 @@ checkpoint, that every entry sums to zero, that no balance went below zero, and 
 once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see; that it leaves no lease out
 rests on the group's signature.
 
+Earnings are the part that a supplier may see, and are checked as a bill is.
+
 --chain also asks a Solana node of your choice: whether every deposit, payout, swap and burn of the journal did on the chain what the journal says,
 whether those who were paid got it, whether checkpoints stand there, and whether nothing moved on the treasury's token accounts that the journal
-does not say. Whose node it is does not matter to us; that it is honest should matter to you.`,
-		Example: "  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink verify journal.jsonl\n  raylink journal export | raylink verify -\n  raylink verify journal.jsonl --chain --rpc http://127.0.0.1:8899", Args: wants("FILE"),
+does not say. Of a bill or of earnings it asks what stands in them: whether payouts reached their wallets, and whether the journal that they were taken
+from is fixed by a checkpoint on the chain. Whose node it is does not matter to us; that it is honest should matter to you.`,
+		Example: "  raylink bill first-job --file bill.jsonl && raylink verify bill.jsonl\n  raylink earnings --file earnings.jsonl && raylink verify earnings.jsonl\n  raylink verify journal.jsonl\n  raylink journal export | raylink verify -\n  raylink verify journal.jsonl --chain --rpc http://127.0.0.1:8899", Args: wants("FILE"),
 	}
 	c.Flags().BoolVar(&onChain, "chain", false, "compare it with the chain as well")
 	c.Flags().StringVar(&rpc, "rpc", "", "the node to ask (default: a public one of the journal's chain) ["+rpcVariable+", which others on this machine cannot see]")
@@ -74,10 +77,7 @@ does not say. Whose node it is does not matter to us; that it is honest should m
 			from = io.TeeReader(from, books)
 		}
 		if found.Report, err = verify.VerifyWith(from, shared); err != nil {
-			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export` or `raylink bill --file`?")
-		}
-		if onChain && found.Cluster != "" {
-			return raylink.Errorf(raylink.CodeInvalid, "%s is the bill of one cluster, which moves nothing on the chain", args[0]).WithHint("--chain goes with the whole journal: `raylink journal export`")
+			return raylink.Errorf(raylink.CodeInvalid, "%s cannot be verified: %v", args[0], err).WithHint("is it a file of `raylink journal export`, `raylink bill --file` or `raylink earnings --file`?")
 		}
 		if onChain && found.OK() {
 			if found.OnChain, err = compare(c.Context(), books, cmp.Or(rpc, a.getenv(rpcVariable))); err != nil {
@@ -131,13 +131,14 @@ func (a *app) showVerified(w io.Writer, v verified, onChain bool) {
 	switch {
 	case v.OnChain != nil:
 		fmt.Fprintln(w)
-		a.showAudit(w, *v.OnChain)
+		a.showAudit(w, *v.OnChain, v.Cluster+v.Supplier != "")
 	case onChain:
 		fmt.Fprintln(w, "  the chain was not asked: the file does not hold by itself")
 	}
 }
 
-func (a *app) showAudit(w io.Writer, r audit.Report) {
+// showAudit is what the chain said; of a part of the journal there is less to ask.
+func (a *app) showAudit(w io.Writer, r audit.Report, part bool) {
 	rows := [][]string{{"ASSET", "TOKEN ACCOUNT", "BY THE JOURNAL", "BY ITS TRANSACTIONS", "HOLDS"}}
 	for _, x := range r.Accounts {
 		rows = append(rows, []string{string(x.Asset), string(x.Account), amount(x.Journal), amount(x.Effects), amount(x.Balance)})
@@ -149,8 +150,17 @@ func (a *app) showAudit(w io.Writer, r audit.Report) {
 	for _, line := range r.Later {
 		fmt.Fprintf(w, "  after the export: %s\n", line)
 	}
-	a.verdict(w, r.OK(), fmt.Sprintf("chain and journal agree: %d deposit(s), %d payout(s) to %d recipient(s), %d swap(s), %d checkpoint(s)",
-		r.Deposits, r.Payouts, r.Recipients, r.Swaps, r.Anchors))
+	for _, line := range r.Remarks {
+		fmt.Fprintf(w, "  note: %s\n", line)
+	}
+	words := fmt.Sprintf("chain and journal agree: %d deposit(s), %d payout(s) to %d recipient(s), %d swap(s), %d checkpoint(s)", r.Deposits, r.Payouts, r.Recipients, r.Swaps, r.Anchors)
+	if part {
+		words = fmt.Sprintf("chain and file agree: %d deposit(s), %d payout(s), %d checkpoint(s)", r.Deposits, r.Payouts, r.Anchors)
+		if r.Covered > 0 {
+			words += fmt.Sprintf("; the one of entry %d covers the journal that the file was taken from", r.Covered)
+		}
+	}
+	a.verdict(w, r.OK(), words)
 	for _, p := range r.Problems {
 		fmt.Fprintf(w, "  %s %s\n", a.paint(a.out, red, "wrong:"), p)
 	}
@@ -168,18 +178,17 @@ func (a *app) verdict(w io.Writer, well bool, words string) {
 
 func (a *app) showReport(w io.Writer, r verify.Report) {
 	what, words := "", "the hash chain, the signatures and the sums hold; every minute was charged or waived once"
-	if r.Cluster != "" {
-		what, words = "bill of "+r.Cluster+": ", "the signatures of machines, gateways and group and the sums hold; every minute was charged or waived once"
+	const part = "the signatures of machines, gateways and group and the sums hold; every minute was charged or waived once"
+	switch {
+	case r.Cluster != "":
+		what, words = "bill of "+r.Cluster+": ", part
+	case r.Supplier != "":
+		what, words = "earnings of "+r.Supplier+": ", part
 	}
 	fmt.Fprintf(w, "%s%d entries, exported %s, last hash %s\n\n", what, r.Entries, moment(r.ExportedAt), short(r.Hash))
-	if len(r.Leases) > 0 {
-		rows := [][]string{{"LEASE", "NODE", "MACHINE", "PRICE", "CHARGED", "WAIVED", "USE", "FEE", "PAID", "FROM"}}
-		for _, l := range r.Leases {
-			rows = append(rows, []string{l.Lease, l.Node, l.Machine, rate(l.Rate), fmt.Sprintf("%d min", l.Charged), fmt.Sprintf("%d min", l.Waived), amount(l.Use), amount(l.Fee),
-				amount(l.Paid), l.Purse})
-		}
-		grid(w, "  ", rows...)
-		fmt.Fprintln(w)
+	showLeases(w, r)
+	if r.Supplier != "" {
+		showEarned(w, r)
 	}
 	for _, sum := range r.Sums {
 		fmt.Fprintf(w, "  sum of all balances: %s\n", amount(sum))

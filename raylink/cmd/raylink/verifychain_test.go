@@ -4,18 +4,22 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"raylink/billing/exchange"
 	"raylink/billing/ledger"
+	"raylink/billing/meter"
 	"raylink/billing/money"
 	"raylink/billing/settle/chain"
 	"raylink/billing/settle/chain/solana"
 	"raylink/billing/settle/localchain"
 	"raylink/billing/verify"
 	"raylink/raylink"
+	"raylink/raylink/identity"
 )
 
 // ring is a treasury on a chain with the real token programs, and the books of what it did.
@@ -100,25 +104,39 @@ func (r *ring) post(kind, ref string, note any, from, to string, minor int64) {
 	must[ledger.Entry](r.t)(r.book.Post(time.Now(), kind, ref, postings, note))
 }
 
-// export is the journal as the ring says it is now.
-func (r *ring) export() string {
+// export is the journal as the ring says it is now; or a part of it, where the header names a cluster or a supplier.
+func (r *ring) export(header verify.Header) string {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	header := verify.Header{ExportedAt: time.Now(), GroupKey: public, Chain: "local", Treasury: []verify.TokenAccount{
-		{Asset: money.USDC, Mint: string(r.mint.Address), Program: string(r.mint.Program), Account: string(r.account), Wallet: string(of(r.us))}}}
+	sign := func(m []byte) []byte { return ed25519.Sign(private, m) }
+	header.ExportedAt, header.GroupKey, header.Chain = time.Now(), public, "local"
+	header.Treasury = []verify.TokenAccount{{Asset: money.USDC, Mint: string(r.mint.Address), Program: string(r.mint.Program), Account: string(r.account), Wallet: string(of(r.us))}}
+	seq, hash := r.book.Head()
 	var out bytes.Buffer
-	if err := verify.Write(&out, header, r.book, public, func(m []byte) []byte { return ed25519.Sign(private, m) }); err != nil {
+	switch head := (&verify.Head{Seq: seq, Hash: hash}); {
+	case header.Cluster != "":
+		header.Head = head
+		err = verify.WriteBill(&out, header, r.book, 0, public, sign)
+	case header.Supplier != "":
+		header.Head = head
+		err = verify.WriteEarnings(&out, header, r.book, func(string) bool { return true }, public, sign)
+	default:
+		err = verify.Write(&out, header, r.book, public, sign)
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	return out.String()
 }
 
 // verify is `raylink verify - --chain` over the journal.
-func (r *ring) verify() (exit int, said string) {
+func (r *ring) verify() (exit int, said string) { return r.verifyFile(r.export(verify.Header{})) }
+
+func (r *ring) verifyFile(file string) (exit int, said string) {
 	var out, errs bytes.Buffer
-	a := &app{in: strings.NewReader(r.export()), out: &out, err: &errs, getenv: func(string) string { return "" }}
+	a := &app{in: strings.NewReader(file), out: &out, err: &errs, getenv: func(string) string { return "" }}
 	exit = a.run(r.t.Context(), []string{"verify", "-", "--chain", "--rpc", r.chain.URL()})
 	return exit, out.String() + errs.String()
 }
@@ -140,5 +158,73 @@ func TestVerifyAgainstTheChain(t *testing.T) {
 	r.post("deposit", invented+"/"+string(r.account), nil, ledger.TreasuryChain, ledger.Tenant("acc-eve"), 1)
 	if _, said = r.verify(); !strings.Contains(said, "the chain does not know transaction "+invented) {
 		t.Error(said)
+	}
+}
+
+// A bill with its payer's deposits is held against the chain, before and after the next checkpoint is there.
+func TestVerifyBillAgainstTheChain(t *testing.T) {
+	r := startRing(t)
+	r.post("hold", "c-1", nil, ledger.Tenant("acc-ann"), ledger.Hold("c-1"), 1_000_000)
+	bill := r.export(verify.Header{Cluster: "c-1", Payer: "acc-ann"})
+	exit, said := r.verifyFile(bill)
+	if exit != 0 || !strings.Contains(said, "note: no checkpoint that covers the journal as it stood at the export (entry 4)") ||
+		!strings.Contains(said, "verified: chain and file agree: 1 deposit(s), 0 payout(s), 0 checkpoint(s)") {
+		t.Fatal(exit, said)
+	}
+	seq, hash := r.book.Head()
+	r.send(chain.Batch{Owner: of(r.us), Memo: ledger.RootMemo(seq, hash)})
+	if exit, said = r.verifyFile(bill); exit != 0 || !strings.Contains(said, "1 checkpoint(s); the one of entry 4 covers the journal that the file was taken from") {
+		t.Error(exit, said)
+	}
+	r.post("deposit", string(chain.SignatureOf(make([]byte, 64)))+"/"+string(r.account), nil, ledger.TreasuryChain, ledger.Tenant("acc-ann"), 1)
+	if exit, said = r.verifyFile(r.export(verify.Header{Cluster: "c-1", Payer: "acc-ann"})); exit != raylink.CodeConflict.ExitCode() || !strings.Contains(said, "(deposit): the chain does not know transaction") {
+		t.Error(exit, said)
+	}
+	if exit, said = r.verifyFile(r.export(verify.Header{Cluster: "c-1"})); exit != 0 || !strings.Contains(said, "0 deposit(s)") { // without the deposits there is less to ask
+		t.Error(exit, said)
+	}
+}
+
+// minute charges a minute of acc-bob's machine for 1 USDC, of which he gets 0.98. Machine and gateway sign with one key.
+func (r *ring) minute() (signer ed25519.PublicKey) {
+	r.t.Helper()
+	signer, agent, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	signed := func(m []byte) string { return base64.StdEncoding.EncodeToString(ed25519.Sign(agent, m)) }
+	note := meter.MinuteNote{Cluster: "c-1", Lease: "l-1", Node: "head", Machine: "m-1", Rate: 60_000_000, FeeBasisPoints: 200, Purse: "usdc", Takes: money.USDC,
+		SupplierFeeBasisPoints: 200, PriceHalt: "no-price",
+		Agent:   &meter.Evidence{Seconds: 60, RayNode: "ray", Machine: "m-1", Signature: signed(identity.MinuteBytes("l-1", 0, 60, "ray"))},
+		Gateway: &meter.Confirmation{Seconds: 60, RayNode: "ray", Gateway: "g-1", Signature: signed(identity.ConfirmBytes("l-1", 0, 60, "ray"))}}
+	moves := must[[]ledger.Posting](r.t)(exchange.Postings(exchange.Minute{Cluster: "c-1", Supplier: "acc-bob", Purse: exchange.USDC, Takes: money.USDC,
+		Use: 1_000_000, Fee: 20_000, SupplierFee: 20_000, Halted: true}))
+	r.post("hold", "c-1", nil, ledger.Tenant("acc-ann"), ledger.Hold("c-1"), 2_000_000)
+	must[ledger.Entry](r.t)(r.book.Post(time.Now(), meter.KindCharged, meter.Ref("l-1", 0), moves, note))
+	return signer
+}
+
+// A supplier's earnings are held against the chain: his payout reached his wallet, or did not.
+func TestVerifyEarningsAgainstTheChain(t *testing.T) {
+	r := startRing(t)
+	signer := r.minute()
+	bob := must[ed25519.PrivateKey](t)(r.chain.NewWallet(t.Context()))
+	account := must[chain.Address](t)(r.chain.CreateTokenAccount(t.Context(), r.authority, of(bob), r.mint))
+	theirs := must[chain.Address](t)(solana.NewBuilder(r.mint).TokenAccount(of(r.ann), r.mint))
+	r.finish()
+	out := r.send(chain.Batch{Mint: r.mint, From: r.account, Owner: of(r.us), Memo: "rl:po:pb-3", Transfers: []chain.Transfer{{Account: account, Amount: 900_000}, {Account: theirs, Amount: 5}}})
+	pay := func(id string, to chain.Address, minor int64) {
+		r.post("payout.reserve", id, nil, ledger.Supplier("acc-bob"), ledger.Payout(id), minor)
+		r.post("payout.paid", id, map[string]any{"signature": out, "payout": map[string]any{"wallet": to}}, ledger.Payout(id), ledger.TreasuryChain, minor)
+	}
+	header := verify.Header{Supplier: "acc-bob", Machines: map[string]ed25519.PublicKey{"m-1": signer}, Gateways: map[string]ed25519.PublicKey{"g-1": signer}}
+	pay("po-2", of(bob), 900_000)
+	exit, said := r.verifyFile(r.export(header))
+	if exit != 0 || !strings.Contains(said, "verified: chain and file agree: 0 deposit(s), 1 payout(s), 0 checkpoint(s)") || !strings.Contains(said, "supplier:acc-bob  0.08 USDC") {
+		t.Fatal(exit, said)
+	}
+	pay("po-3", of(bob), 50_000)
+	if exit, said = r.verifyFile(r.export(header)); exit != raylink.CodeConflict.ExitCode() || !strings.Contains(said, "by 0.900000 USDC, the file says 0.950000 USDC") {
+		t.Error(exit, said)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"raylink/supplier/device/nvml"
 )
 
 // build is what a binary knows of itself.
@@ -16,10 +18,11 @@ type build struct {
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	NVML     bool   `json:"nvml"` // it can read NVIDIA GPUs where there are some
 }
 
 func thisBuild() build {
-	b := build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b := build{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, NVML: nvml.Built}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -45,6 +48,11 @@ func (a *app) version() *cobra.Command {
 		b := thisBuild()
 		return a.show(*format, b, func(w io.Writer) {
 			fmt.Fprintf(w, "raylink %s (%s, %s)\n", b.Version, b.Go, b.Platform)
+			if b.NVML {
+				fmt.Fprintln(w, "reads NVIDIA GPUs, where their driver is")
+			} else {
+				fmt.Fprintln(w, nvml.ErrBuild)
+			}
 			if b.Revision != "" {
 				fmt.Fprintf(w, "revision %s, modified: %v\n", b.Revision, b.Modified)
 			}

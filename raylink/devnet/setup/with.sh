@@ -17,7 +17,11 @@ prepare() {
 	"$setup/engine.sh" up
 	venv=$("$setup/python.sh")
 	timed "raylink built" make -s build
-	supplier/worker/build.sh bin/raylink
+	# The image's program reads NVIDIA GPUs where there is a C compiler to build it; that of this machine is static.
+	local arch
+	arch=$(go env GOHOSTARCH)
+	RAYLINK_CC=found "$setup/build.sh" "bin/linux-$arch/raylink" "$arch"
+	supplier/worker/build.sh "bin/linux-$arch/raylink"
 }
 
 finish() { "$setup/engine.sh" down || true; }

@@ -16,6 +16,7 @@
 package nvml
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -43,8 +44,23 @@ type Status struct {
 	Power       int    // milliwatts drawn; 0 where the driver does not tell
 	PowerLimit  int    // milliwatts; 0 where the driver does not tell
 	Used        int64  // bytes of its memory in use
-	Processes   []int  // ids of the processes that compute on it, as this namespace sees them
+	Processes   []int  // ids of the processes that compute on it, as this namespace sees them; nil where the driver does not tell
 	Xid         uint64 // the last critical Xid seen since watching began; 0 is none
+}
+
+// Computing are the processes that compute on the GPU with this UUID, this one too if it does, as this namespace numbers them. Some drivers do not tell (in
+// WSL, say): then there are none. The error says why the GPU cannot be asked.
+func (r *Reader) Computing(ctx context.Context, uuid string) ([]int, error) {
+	_, statuses, err := r.Look(ctx)
+	for _, s := range statuses {
+		if s.Device.ID == uuid {
+			return s.Processes, nil
+		}
+	}
+	if err == nil {
+		err = errors.New(gone)
+	}
+	return nil, fmt.Errorf("asking who computes on GPU %s: %w", uuid, err)
 }
 
 // Change is one device's fault that came or went: Fault is empty where the device is well again.

@@ -16,6 +16,9 @@ import (
 	"raylink/raylink"
 )
 
+// Built says whether this build can read NVIDIA devices.
+const Built = true
+
 // Reader asks one library. It may be used from several goroutines; they wait for one another.
 type Reader struct {
 	api      driver.Interface
@@ -214,6 +217,7 @@ func (r *Reader) more(d driver.Device, s *Status) {
 		s.PowerLimit = int(v)
 	}
 	if all, ret := d.GetComputeRunningProcesses(); ret == driver.SUCCESS {
+		s.Processes = []int{}
 		for _, p := range all[:min(len(all), 1024)] {
 			s.Processes = append(s.Processes, int(p.Pid))
 		}

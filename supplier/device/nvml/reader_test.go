@@ -75,6 +75,16 @@ func TestWellServer(t *testing.T) {
 	if s := statuses[3]; s.Device.ECC != "on" || s.Temperature != 41 || s.Power != 61_500 || s.PowerLimit != 400_000 || fmt.Sprint(s.Processes) != "[17 4]" || s.Device.Bus != "0000:c7:00.0" {
 		t.Errorf("GPU 3 is %+v", s)
 	}
+	r := newReader(server, Limit, Interval)
+	if !Built {
+		t.Error("the build that reads says that it cannot")
+	}
+	if pids, err := r.Computing(t.Context(), card(server, 3).UUID); err != nil || fmt.Sprint(pids) != "[17 4]" {
+		t.Errorf("on GPU 3 compute %v, %v", pids, err)
+	}
+	if pids, err := r.Computing(t.Context(), "GPU-none"); err == nil || !strings.Contains(err.Error(), "does not list it") {
+		t.Errorf("on a GPU that is not there compute %v, %v", pids, err)
+	}
 }
 
 // TestGarbage: whatever one card says is told as that card's fault, and the others are read all the same.

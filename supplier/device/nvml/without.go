@@ -8,6 +8,9 @@ import (
 	"raylink/raylink"
 )
 
+// Built says whether this build can read NVIDIA devices.
+const Built = false
+
 // Reader has no way to the driver in this build.
 type Reader struct{}
 

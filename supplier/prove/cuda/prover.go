@@ -173,10 +173,11 @@ func (p *prover) Walk(ctx context.Context, entropy challenge.Seed) (challenge.Ha
 	if p.memory == 0 {
 		return challenge.Hash{}, errors.New("a walk before the memory is filled")
 	}
-	lanes := make([]byte, 8*task.Segments)
+	ends, lanes := make([]uint64, task.Segments), make([]byte, 8*task.Segments)
 	spread(task.Segments, func(from, to int) {
+		task.Begins(ends[from:to], entropy, from)
 		for i := from; i < to; i++ {
-			binary.LittleEndian.PutUint64(lanes[8*i:], challenge.Begin(entropy, i))
+			binary.LittleEndian.PutUint64(lanes[8*i:], ends[i])
 		}
 	})
 	at, err := p.take(int64(len(lanes)))
@@ -186,26 +187,35 @@ func (p *prover) Walk(ctx context.Context, entropy challenge.Seed) (challenge.Ha
 	if err := p.gpu.write(at, lanes); err != nil {
 		return challenge.Hash{}, err
 	}
-	for first, band := 0, max(1, readsAtOnce/task.Lane()); first < task.Segments; first += band {
-		if err := ctx.Err(); err != nil {
-			return challenge.Hash{}, err
-		}
-		count := min(band, task.Segments-first)
-		if err := p.gpu.launch("walk", blocks(count, threads), 1, uint64(p.memory), uint64(task.Memory/8), uint64(at)+8*uint64(first), uint64(count), uint64(task.Lane())); err != nil {
-			return challenge.Hash{}, err
-		}
-		if err := p.gpu.wait(); err != nil {
+	for _, s := range task.Stretches(entropy) {
+		if err := p.stretch(ctx, s, at); err != nil {
 			return challenge.Hash{}, err
 		}
 	}
 	if err := p.gpu.read(lanes, at); err != nil {
 		return challenge.Hash{}, err
 	}
-	ends := make([]uint64, task.Segments)
 	for i := range ends {
 		ends[i] = binary.LittleEndian.Uint64(lanes[8*i:])
 	}
 	return p.held.Walked(entropy, ends), nil
+}
+
+// stretch walks one part of the walk; lanes is where all of its lanes are.
+func (p *prover) stretch(ctx context.Context, s challenge.Stretch, lanes pointer) error {
+	for first, band := s.From, max(1, readsAtOnce/s.Steps); first < s.To; first += band {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		count := min(band, s.To-first)
+		if err := p.gpu.launch("walk", blocks(count, threads), 1, uint64(p.memory)+8*s.First, s.Words, uint64(lanes)+8*uint64(first), uint64(count), uint64(s.Steps)); err != nil {
+			return err
+		}
+		if err := p.gpu.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *prover) Open(ctx context.Context, entropy challenge.Seed) (challenge.Answer, error) {

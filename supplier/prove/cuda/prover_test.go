@@ -21,6 +21,14 @@ func small() challenge.Task {
 	return challenge.Task{Version: 1, Size: 96, Tile: 32, Links: 3, Openings: 9, Memory: 4 * challenge.Block, Steps: 200, Segments: 50, Checks: 7}
 }
 
+// windowed is a task of version 2, as GPUs get them.
+func windowed() challenge.Task {
+	t := small()
+	t.Version, t.Memory, t.Windows, t.Segments = 2, 7*challenge.Block, 3, 5*challenge.Bundle
+	t.Steps = t.Segments * challenge.Rounds
+	return t
+}
+
 // wholeProof is everything that is said in one proof of that device.
 func wholeProof(t *testing.T, p prove.Prover, uuid string, task challenge.Task) challenge.Transcript {
 	t.Helper()
@@ -50,7 +58,7 @@ func TestProofOnTheInterpretedGPU(t *testing.T) {
 	flat := challenge.Task{Version: 1, Size: 160, Tile: 32, Links: 2, Openings: 50}
 	wide := challenge.Task{Version: 1, Size: 160, Tile: 160, Links: 1, Openings: 1}
 	least := challenge.Task{Version: 1, Size: 16, Tile: 16, Links: 5, Openings: 5, Memory: challenge.Block, Steps: 1, Segments: 1, Checks: 1}
-	for name, task := range map[string]challenge.Task{"walk": small(), "flat": flat, "a tile wider than a block": wide, "the least": least} {
+	for name, task := range map[string]challenge.Task{"walk": small(), "windows": windowed(), "flat": flat, "a tile wider than a block": wide, "the least": least} {
 		for _, backwards := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, backwards), func(t *testing.T) {
 				g := newInterpreted(t)

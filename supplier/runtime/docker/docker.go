@@ -97,14 +97,18 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 
 // launch makes a container and starts it; one that does not start is removed again.
 func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (id string, err error) {
-	if err := r.offers(ctx, spec.Isolation); err != nil {
+	if err := r.offers(ctx, spec); err != nil {
 		return "", err
 	}
 	filter, err := profile()
 	if err != nil {
 		return "", err
 	}
-	config, host := layout(spec, filter)
+	image, err := r.imageEnv(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	config, host := layout(spec, filter, image)
 	config.Labels[labelRestarts] = strconv.Itoa(restarts)
 	created, err := r.engine.ContainerCreate(ctx, config, host, nil, nil, Name(spec.Lease))
 	if err != nil {
@@ -116,25 +120,16 @@ func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (
 	return created.ID, nil
 }
 
-// offers refuses tiers of isolation that this engine does not have.
-func (r *Runtime) offers(ctx context.Context, tier raylink.Isolation) error {
-	switch tier {
-	case "", raylink.IsolationContainer:
-		return nil
-	case raylink.IsolationGVisor:
-		info, err := r.engine.Info(ctx)
-		if err != nil {
-			return fmt.Errorf("asking the engine for its runtimes: %w", err)
-		}
-		if _, ok := info.Runtimes[RuntimeGVisor]; !ok {
-			return raylink.Errorf(raylink.CodeUnsupported, "this machine's engine does not know gVisor").
-				WithHint("install runsc and register it as %q with the argument --network=host: `raylink supplier doctor` says how", RuntimeGVisor)
-		}
-		return nil
-	case raylink.IsolationVM:
-		return raylink.Errorf(raylink.CodeUnsupported, "no machine runs leases in virtual machines yet").WithHint("ask for %s or %s", raylink.IsolationGVisor, raylink.IsolationContainer)
+// imageEnv are the variables that the lease's image sets.
+func (r *Runtime) imageEnv(ctx context.Context, spec runtime.Spec) ([]string, error) {
+	seen, err := r.engine.ImageInspect(ctx, spec.Image)
+	if err != nil {
+		return nil, fmt.Errorf("looking at the image of %s: %w", spec.Lease, explain(err, spec))
 	}
-	return raylink.Errorf(raylink.CodeInvalid, "the tier of isolation %q is not known", tier).WithHint("container and gvisor are")
+	if seen.Config == nil {
+		return nil, nil
+	}
+	return seen.Config.Env, nil
 }
 
 // Stop kills and removes the lease's container.

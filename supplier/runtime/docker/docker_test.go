@@ -19,6 +19,14 @@ import (
 
 const workerImage = "raylink/worker:2.60.0-py311"
 
+// TestMain lets this test binary be a lease's data plane, as the raylink binary is in earnest.
+func TestMain(m *testing.M) {
+	if code, was := runtimetest.Plane(); was {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
 func real(t *testing.T) {
 	t.Helper()
 	if os.Getenv("RAYLINK_REAL") != "1" {
@@ -116,6 +124,7 @@ func TestSandbox(t *testing.T) {
 	release(t, spec.Dir, `
 { id -u; id -g; hostname; echo $GREETING; ls /sys/class/net; df -B1 --output=size /dev/shm | tail -1 | tr -d ' '
 grep -E 'CapEff|NoNewPrivs|CapBnd' /proc/self/status | tr -d '\t '
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"; echo "files $(ulimit -Hn) $(ulimit -n) core $(ulimit -Hc)"; env | grep -E '^(LD|NVIDIA)_'
 grep head /etc/hosts; cat /proc/self/mountinfo | grep -c ' /tmp/ray '; touch /tmp/ray/written /raylink/out2; } > /raylink/out 2>&1
 python3 - <<'P' >> /raylink/out 2>&1
 import socket
@@ -133,11 +142,19 @@ P
 	got := string(raw)
 	for _, want := range []string{
 		"1000\n1000\nfirst-headgroup-0\nhello\nlo\n94371840\n", "NoNewPrivs:1", "CapEff:0000000000000000", "CapBnd:0000000000000000",
+		"core 0\n", "NVIDIA_VISIBLE_DEVICES=void\n", "LD_PRELOAD=\n",
 		"100.64.1.2\thead", "172.17.0.1 Network is unreachable", "169.254.169.254 Network is unreachable",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("inside the sandbox %q is missing from:\n%s", want, got)
 		}
+	}
+	// The start script's own line: 65,536 files, or what the engine has where that is less, and no way back up.
+	var hard, soft int
+	if i := strings.Index(got, "files "); i < 0 {
+		t.Errorf("no limit of open files in:\n%s", got)
+	} else if n, err := fmt.Sscanf(got[i:], "files %d %d", &hard, &soft); n != 2 || hard != soft || hard > 65_536 || hard < 1024 {
+		t.Errorf("open files: %d and %d at most (%v)", soft, hard, err)
 	}
 	if strings.Contains(got, "reached") {
 		t.Errorf("the sandbox reaches out:\n%s", got)

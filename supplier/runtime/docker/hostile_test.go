@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"raylink/raylink"
 	"raylink/supplier/runtime"
 	"raylink/supplier/runtime/docker"
+	"raylink/supplier/runtime/runtimetest"
 )
 
 //go:embed testdata/hostile.py
@@ -26,7 +26,8 @@ var own = map[raylink.Isolation][]string{
 	raylink.IsolationGVisor:    {"a user namespace", "a user namespace by clone", "a mount namespace", "io_uring", "a device node", "spare oneself when memory is short", "a higher priority"},
 }
 
-// TestHostileTenant has a tenant try to get out, to look at what is not his and to take more than he pays for, in both tiers. The machine goes on, and so does his neighbour.
+// TestHostileTenant has a tenant try to get out, also through the proxy that he has, to look at what is not his and to take more than he pays for, in both
+// tiers. The machine goes on, and so does his neighbour.
 func TestHostileTenant(t *testing.T) {
 	real(t)
 	for tier, granted := range own {
@@ -40,22 +41,28 @@ func attack(t *testing.T, tier raylink.Isolation, granted []string) {
 	neighbour := runtime.Spec{Lease: "l-neighbouraa", Machine: machine, Cluster: "c-neighbouraa", Image: workerImage, Dir: prepare(t, "l-neighbouraa"), CPU: 5_000, Memory: 128 << 20}
 	spec := runtime.Spec{Lease: "l-hostileaaa", Machine: machine, Cluster: "c-hostileaaa", Image: workerImage, Dir: prepare(t, "l-hostileaaa"), Isolation: tier,
 		CPU: 20_000, Memory: 400 << 20, ShmBytes: 32 << 20, Pids: 256}
+	pid := 0
 	for _, s := range []runtime.Spec{neighbour, spec} {
 		t.Cleanup(func() {
 			if err := r.Stop(context.Background(), s.Lease); err != nil {
 				t.Error(err)
 			}
 		})
-		if _, err := r.Start(t.Context(), s); err != nil {
+		instance, err := r.Start(t.Context(), s)
+		if err != nil {
 			t.Fatal(err)
 		}
+		pid = instance.Pid // the hostile one's, which is the last
 	}
+	runtimetest.Proxy(t, spec.Lease, pid)
 	secret := filepath.Join(neighbour.Dir, "token")
 	if err := os.WriteFile(secret, []byte("the neighbour's token"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(spec.Dir, "hostile.py"), []byte(hostile), 0o644); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"hostile.py": hostile, "forbidden": runtimetest.Forbidden(t)} {
+		if err := os.WriteFile(filepath.Join(spec.Dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Chown(spec.Dir, 0, 0); err != nil { // as the agent has it
 		t.Fatal(err)
@@ -64,15 +71,19 @@ func attack(t *testing.T, tier raylink.Isolation, granted []string) {
 	if tier == raylink.IsolationGVisor {
 		pids = 0 // its limit is of 30,000; the bomb would run into the memory's first, which ends the whole sandbox
 	}
-	release(t, spec.Dir, fmt.Sprintf("exec python3 /raylink/hostile.py %s %s %d %d %d >/tmp/ray/said 2>&1\n", hostAddress(t), secret, spec.Memory>>20, spec.ShmBytes>>20, pids))
+	release(t, spec.Dir, fmt.Sprintf("exec python3 /raylink/hostile.py %s %s %d %d %d /raylink/forbidden >/tmp/ray/said 2>&1\n", runtimetest.HostAddress(t), secret, spec.Memory>>20, spec.ShmBytes>>20, pids))
 	waitExit(t, spec)
 	said, err := os.ReadFile(filepath.Join(spec.Dir, "session", "said"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s", said)
+	runtimetest.Refused(t, string(said))
 	tried := 0
 	for line := range strings.Lines(string(said)) {
+		if strings.HasPrefix(line, "through the proxy, ") {
+			continue // judged above, more strictly
+		}
 		name, how, ok := strings.Cut(strings.TrimSpace(line), ": ")
 		if tried++; ok && how == "DONE" && !slices.Contains(granted, name) {
 			t.Errorf("%s: it was possible", name)
@@ -91,21 +102,6 @@ func attack(t *testing.T, tier raylink.Isolation, granted []string) {
 			t.Errorf("the neighbour did not live through it: %+v", one)
 		}
 	}
-}
-
-// hostAddress is one of this machine's own, other than loopback.
-func hostAddress(t *testing.T) string {
-	t.Helper()
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range list {
-		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
-			return n.IP.String()
-		}
-	}
-	return "127.0.0.2"
 }
 
 // TestTiers: what the engine does not have is refused with what to do, and leaves nothing.

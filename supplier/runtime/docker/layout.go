@@ -13,10 +13,6 @@ import (
 	"raylink/supplier/runtime"
 )
 
-// RuntimeGVisor is the name under which an engine must know gVisor's runsc for leases of that tier. It must be registered with --network=host, which inside a
-// lease's own empty namespace means the overlay and nothing else.
-const RuntimeGVisor = "runsc"
-
 const (
 	cpuPeriod   = 100_000 // µs; a core is the whole period
 	cpuQuotaMin = 1_000   // µs; the engine refuses less
@@ -28,8 +24,8 @@ const (
 	pidsGVisor = 30_000
 )
 
-// layout is the sandbox: what the tenant's container may and may not.
-func layout(spec runtime.Spec, profile string) (*container.Config, *container.HostConfig) {
+// layout is the sandbox: what the tenant's container may and may not. image are the variables that its image sets.
+func layout(spec runtime.Spec, profile string, image []string) (*container.Config, *container.HostConfig) {
 	entrypoint := spec.Entrypoint
 	if len(entrypoint) == 0 {
 		entrypoint = runtime.Entrypoint()
@@ -45,7 +41,7 @@ func layout(spec runtime.Spec, profile string) (*container.Config, *container.Ho
 	config := &container.Config{
 		Hostname:    spec.Hostname,
 		User:        user + ":" + user,
-		Env:         environment(spec),
+		Env:         environment(spec, image),
 		Image:       spec.Image,
 		Entrypoint:  entrypoint,
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
@@ -62,6 +58,7 @@ func layout(spec runtime.Spec, profile string) (*container.Config, *container.Ho
 		CapDrop:       []string{"ALL"},
 		SecurityOpt:   []string{"no-new-privileges", "seccomp=" + profile},
 		IpcMode:       "private",
+		UsernsMode:    "host", // where the engine maps user ids (userns-remap) the lease's directories would be another's; elsewhere it says what is so anyway
 
 		ReadonlyRootfs: true, // what is written goes to memory that the lease pays for, or to its own directory
 		Tmpfs:          scratch(spec.Memory),
@@ -90,15 +87,34 @@ func layout(spec runtime.Spec, profile string) (*container.Config, *container.Ho
 	return config, host
 }
 
-// environment is what the container's first process finds. Variables of the image that steer what runs outside the sandbox, or whose devices are seen, are
-// overruled: the NVIDIA toolkit's hook has inherited LD_PRELOAD from an image before (CVE-2025-23266), and takes the devices from a variable.
-func environment(spec runtime.Spec) []string {
-	env := map[string]string{"LD_PRELOAD": "", "LD_AUDIT": "", "NVIDIA_VISIBLE_DEVICES": "void", "NVIDIA_DISABLE_REQUIRE": "", "NVIDIA_MIG_CONFIG_DEVICES": "", "NVIDIA_MIG_MONITOR_DEVICES": ""}
+// environment is what the container's first process finds. Variables of the image that steer what runs outside the sandbox, or which devices are seen, are
+// overruled: the NVIDIA toolkit's hooks have inherited LD_PRELOAD from an image before (CVE-2025-23266), and take devices, capabilities and demands on the
+// driver from variables. An engine cannot be told to leave one out: they are there, and empty. A tenant may set them anew in his start script, inside.
+func environment(spec runtime.Spec, image []string) []string {
+	env := map[string]string{"LD_PRELOAD": "", "LD_AUDIT": "", "LD_LIBRARY_PATH": ""}
+	for _, variable := range image {
+		if name, _, _ := strings.Cut(variable, "="); steers(name) {
+			env[name] = ""
+		}
+	}
+	maps.Copy(env, map[string]string{
+		"NVIDIA_VISIBLE_DEVICES": "void", "NVIDIA_DRIVER_CAPABILITIES": "", "NVIDIA_MIG_CONFIG_DEVICES": "", "NVIDIA_MIG_MONITOR_DEVICES": "",
+		"NVIDIA_DISABLE_REQUIRE": "true", // an image's demands, emptied above, are not read at all
+	})
 	if len(spec.GPUs) > 0 {
-		env["NVIDIA_VISIBLE_DEVICES"] = strings.Join(spec.GPUs, ",")
+		uuids := strings.Join(spec.GPUs, ",")
+		env["NVIDIA_VISIBLE_DEVICES"], env["NVIDIA_DRIVER_CAPABILITIES"] = uuids, "compute,utility"
+		if _, set := env["CUDA_VISIBLE_DEVICES"]; set {
+			env["CUDA_VISIBLE_DEVICES"] = uuids // empty it would hide them
+		}
 	}
 	maps.Copy(env, spec.Env)
 	return pairs(env, "=")
+}
+
+// steers says whether a variable is one that the dynamic linker, CUDA, or NVIDIA's toolkit goes by.
+func steers(name string) bool {
+	return strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "CUDA_") || strings.HasPrefix(name, "NVIDIA_")
 }
 
 // scratch are the places beside the lease's own directory where a tenant may write: in memory that counts as the lease's, and gone with the container.

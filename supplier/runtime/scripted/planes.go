@@ -22,6 +22,7 @@ type plane struct {
 	status  runtime.PlaneStatus
 	address netip.Addr
 	mesh    overlay.Mesh
+	egress  *runtime.Egress
 	dead    bool
 	frozen  bool
 }
@@ -55,6 +56,17 @@ func (h *Host) FreezePlane(lease raylink.LeaseID, frozen bool) bool {
 	return p != nil
 }
 
+// SetEgressTrouble makes a lease's data plane say why there is no way to the Internet; it reports whether there was one.
+func (h *Host) SetEgressTrouble(lease raylink.LeaseID, trouble string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.planeOf(lease)
+	if p != nil {
+		p.status.EgressTrouble = trouble
+	}
+	return p != nil
+}
+
 // Block keeps packets to and from an overlay address away from every preflight, or lets them through again.
 func (h *Host) Block(address netip.Addr, blocked bool) {
 	h.mu.Lock()
@@ -71,6 +83,17 @@ func (h *Host) Mesh(lease raylink.LeaseID) (overlay.Mesh, bool) {
 		return overlay.Mesh{}, false
 	}
 	return p.mesh, true
+}
+
+// Egress is what a lease's data plane was told last of the Internet.
+func (h *Host) Egress(lease raylink.LeaseID) (*runtime.Egress, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.planeOf(lease)
+	if p == nil {
+		return nil, false
+	}
+	return p.egress, true
 }
 
 // PlaneStatus is what a lease's data plane would say of itself.
@@ -117,7 +140,7 @@ func (p planes) Start(ctx context.Context, spec runtime.PlaneSpec) (runtime.Plan
 		h.port++
 		spec.Port = h.port
 	}
-	fresh := &plane{host: h, key: k, address: spec.Address.Addr(), mesh: overlay.Mesh{Address: spec.Address, MTU: spec.MTU},
+	fresh := &plane{host: h, key: k, address: spec.Address.Addr(), mesh: overlay.Mesh{Address: spec.Address, MTU: spec.MTU}, egress: spec.Egress,
 		status: runtime.PlaneStatus{Key: spec.Key, Port: spec.Port, Attached: spec.Pid}}
 	h.planes[k] = fresh
 	return fresh, nil
@@ -174,7 +197,7 @@ func (p *plane) Status(context.Context) (runtime.PlaneStatus, error) {
 	return p.status, p.answers()
 }
 
-func (p *plane) SetMesh(_ context.Context, mesh overlay.Mesh) error {
+func (p *plane) SetMesh(_ context.Context, mesh overlay.Mesh, egress *runtime.Egress) error {
 	p.host.mu.Lock()
 	defer p.host.mu.Unlock()
 	if err := p.answers(); err != nil {
@@ -183,7 +206,7 @@ func (p *plane) SetMesh(_ context.Context, mesh overlay.Mesh) error {
 	if err := mesh.Validate(); err != nil {
 		return err
 	}
-	p.mesh = mesh
+	p.mesh, p.egress = mesh, egress
 	return nil
 }
 

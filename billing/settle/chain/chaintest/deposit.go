@@ -29,7 +29,7 @@ func deposits(t *testing.T, s *stage) {
 		Slot: got.Slot, At: got.At, Memo: got.Memo, References: got.References, Senders: []chain.Address{addressOf(payer)},
 	}
 	if !slices.Equal(got.Senders, want.Senders) || got.Delta != want.Delta || got.Mint != want.Mint || got.Program != want.Program ||
-		got.Decimals != want.Decimals || got.Signature != name || got.Account != s.account || got.Failed || got.Slot == 0 || got.At.IsZero() {
+		got.Decimals != want.Decimals || got.Signature != name || got.Account != s.account || got.Payer != addressOf(payer) || got.Failed || got.Slot == 0 || got.At.IsZero() {
 		t.Fatalf("effect %+v\nwanted %+v", got, want)
 	}
 	if len(got.Memo) > 256 || !strings.HasPrefix(long, got.Memo) || len(got.Memo) < 250 {

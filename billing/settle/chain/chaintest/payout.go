@@ -138,8 +138,13 @@ func memoAlone(t *testing.T, s *stage) {
 	s.stageOf(t, tx.name, chain.Finalized)
 	got, err := s.Reader.Effect(t.Context(), tx.name, s.account)
 	must(t, err)
-	if got.Memo != "rl:root:0123456789abcdef" || got.Delta != 0 {
+	if got.Memo != "rl:root:0123456789abcdef" || got.Delta != 0 || got.Payer != s.wallet() {
 		t.Fatalf("effect %+v", got)
+	}
+	found, err := s.Reader.History(t.Context(), s.wallet(), "", 1000)
+	must(t, err)
+	if !slices.Contains(found, tx.name) {
+		t.Fatalf("the wallet leads to %v", found)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,6 +51,7 @@ type transaction struct {
 	height     uint64
 	mint       chain.Mint
 	accounts   []chain.Address // that it touched: token accounts and references
+	payer      chain.Address
 	deltas     map[chain.Address]int64
 	minted     int64
 	memo       string
@@ -170,12 +172,7 @@ func (c *Chain) history(account chain.Address, after chain.Signature, limit int)
 }
 
 func (t *transaction) touches(account chain.Address) bool {
-	for _, a := range t.accounts {
-		if a == account {
-			return true
-		}
-	}
-	return false
+	return t.payer == account || slices.Contains(t.accounts, account)
 }
 
 // Effect implements chain.Reader.
@@ -189,7 +186,7 @@ func (c *Chain) Effect(ctx context.Context, signature chain.Signature, account c
 		return chain.Effect{}, fmt.Errorf("reading transaction %s: %w", signature, chain.ErrUnknown)
 	}
 	out := chain.Effect{
-		Signature: signature, Account: account, Slot: t.height, Failed: t.failed != "", Memo: t.memo,
+		Signature: signature, Account: account, Slot: t.height, Failed: t.failed != "", Memo: t.memo, Payer: t.payer,
 		At: c.cfg.Start.Add(time.Duration(t.height) * 400 * time.Millisecond), References: append([]chain.Address(nil), t.references...),
 	}
 	if held := c.accounts[account]; held != nil && t.touches(account) {

@@ -130,7 +130,7 @@ func (c *Chain) Send(ctx context.Context, raw []byte) error {
 
 // fill computes what the batch does, or why it cannot. One that shall fail touches its accounts all the same.
 func (c *Chain) fill(t *transaction, batch chain.Batch) error {
-	t.deltas = map[chain.Address]int64{}
+	t.deltas, t.payer = map[chain.Address]int64{}, batch.Owner
 	if batch.From == "" {
 		return nil
 	}

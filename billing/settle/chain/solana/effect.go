@@ -60,6 +60,9 @@ func effectOf(got *rpc.GetTransactionResult, name solanago.Signature, account so
 		Signature: chain.SignatureOf(name[:]), Account: addressOf(account), Slot: got.Slot, Failed: got.Meta.Err != nil,
 		Memo: memoOf(tx, got.Meta, keys), References: references(tx, got.Meta, keys, account),
 	}
+	if len(keys) > 0 {
+		out.Payer = addressOf(keys[0])
+	}
 	if got.BlockTime != nil {
 		out.At = time.Unix(int64(*got.BlockTime), 0).UTC()
 	}

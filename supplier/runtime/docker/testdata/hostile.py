@@ -101,7 +101,48 @@ def same_user(path):
     return None if os.access(path, os.W_OK) else "refused not writable"
 
 
-def main(host, hidden, memory, shm, pids):
+def ask(way, target):
+    """Asks the lease's proxy. None is a way through; otherwise how it was refused. That the proxy does not answer is no refusal."""
+    try:
+        with socket.create_connection(("127.0.0.1", 6398), 5) as s:
+            s.settimeout(40)
+            return ask_socks(s, way, target) if way in ("socks", "address") else ask_http(s, way, target)
+    except OSError as e:
+        return f"no answer: {e}"
+
+
+def ask_http(s, way, target):
+    path, host = ("/latest/meta-data/", target) if way == "host" else (target, "example.com")
+    s.sendall(f"{'CONNECT' if way == 'connect' else 'GET'} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    answer = s.makefile("rb")
+    status = answer.readline(200).decode(errors="replace").split(" ")[1:2]
+    if status not in (["400"], ["403"]):
+        return None  # it went there, whatever came of it
+    _, _, words = answer.read(4096).decode(errors="replace").partition("\r\n\r\n")
+    return f"refused {status[0]} {words.strip()}" if words.startswith("raylink: ") else None
+
+
+def ask_socks(s, way, target):
+    host, _, port = target.rpartition(":")
+    host = host.strip("[]")
+    if way == "socks":
+        address = b"\3" + bytes([len(host)]) + host.encode()
+    else:
+        address = b"\4" + socket.inet_pton(socket.AF_INET6, host) if ":" in host else b"\1" + socket.inet_aton(host)
+    s.sendall(b"\5\1\0\5\1\0" + address + struct.pack("!H", int(port)))
+    heard = s.makefile("rb").read(12)
+    return "refused SOCKS 2" if heard[:4] == b"\5\0\5\2" else None
+
+
+def through_the_proxy(path):
+    """Asks for all that a list names, each line a way of asking and a target."""
+    with open(path, encoding="utf-8") as f:
+        lines = [line.split(maxsplit=1) for line in f if line.strip() and not line.startswith("#")]
+    for way, target in lines:
+        attempt(f"through the proxy, {way} {target.strip()}", lambda: ask(way, target.strip()))
+
+
+def main(host, hidden, memory, shm, pids, forbidden):
     two = ctypes.create_string_buffer(64)
     # the kernel's doors
     attempt("mount a file system", lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None))
@@ -159,6 +200,7 @@ def main(host, hidden, memory, shm, pids):
     attempt("reach the metadata by IPv6", lambda: reach("fd00:ec2::254", family=socket.AF_INET6))
     attempt("resolve a name", lambda: name_of("metadata.google.internal"))
     attempt("an address of one's own", lambda: child(lambda: write("/proc/sys/net/ipv4/ip_forward")))
+    through_the_proxy(forbidden)
     # more than was paid for
     attempt("shared memory beyond the lease's", lambda: child(lambda: fill("/dev/shm/full", 2 * shm)))
     os.path.exists("/dev/shm/full") and os.remove("/dev/shm/full")
@@ -173,4 +215,7 @@ def main(host, hidden, memory, shm, pids):
     attempt("memory beyond the lease's", lambda: child(lambda: hog(2 * memory)))
 
 
-main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]))
+if len(sys.argv) == 2:  # where everything else is tried in another way
+    through_the_proxy(sys.argv[1])
+else:
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]), sys.argv[6])
