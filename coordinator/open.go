@@ -150,6 +150,10 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 	if err != nil {
 		return err
 	}
+	key, err := auth.SigningKey()
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", n.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for the API on %s: %w", n.cfg.Listen, err)
@@ -161,7 +165,7 @@ func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *aut
 			n.fatal <- fmt.Errorf("serving the API: %w", err)
 		}
 	})
-	loop := &reconcile.Loop{Group: n.group, Memory: memory, Log: n.log}
+	loop := &reconcile.Loop{Group: n.group, Memory: memory, Log: n.log, Key: key}
 	n.tasks.Go(func() {
 		n.raft.Lead(ctx, func(term context.Context) {
 			var both sync.WaitGroup

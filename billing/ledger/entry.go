@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -46,34 +45,32 @@ const hashDomain = "raylink journal/1"
 // HashOf is the hash that the entry must carry: SHA-256 over the encoding in billing/DESIGN.md,
 // in which every string is led by its length and every number has 8 bytes, big-endian.
 func HashOf(e Entry) string {
-	digest := encoder{sha256.New()}
-	digest.text(hashDomain)
-	digest.text(e.Prev)
-	digest.number(e.Seq)
-	digest.number(uint64(e.At.UnixNano()))
-	digest.text(e.Kind)
-	digest.text(e.Ref)
-	digest.number(uint64(len(e.Postings)))
+	text := make(encoder, 0, 1024+len(e.Note))
+	text.text(hashDomain)
+	text.text(e.Prev)
+	text.number(e.Seq)
+	text.number(uint64(e.At.UnixNano()))
+	text.text(e.Kind)
+	text.text(e.Ref)
+	text.number(uint64(len(e.Postings)))
 	for _, posting := range e.Postings {
-		digest.text(posting.Account)
-		digest.text(string(posting.Amount.Asset))
-		digest.number(uint64(posting.Amount.Minor))
+		text.text(posting.Account)
+		text.text(string(posting.Amount.Asset))
+		text.number(uint64(posting.Amount.Minor))
 	}
-	digest.text(string(e.Note))
-	return hex.EncodeToString(digest.Sum(nil))
+	text.number(uint64(len(e.Note)))
+	sum := sha256.Sum256(append(text, e.Note...))
+	return hex.EncodeToString(sum[:])
 }
 
-type encoder struct{ hash.Hash }
+// encoder is what is hashed: some hundred bytes, and a hash that takes them all at once is twice as fast.
+type encoder []byte
 
-func (e encoder) number(n uint64) {
-	var eight [8]byte
-	binary.BigEndian.PutUint64(eight[:], n)
-	e.Write(eight[:])
-}
+func (e *encoder) number(n uint64) { *e = binary.BigEndian.AppendUint64(*e, n) }
 
-func (e encoder) text(s string) {
+func (e *encoder) text(s string) {
 	e.number(uint64(len(s)))
-	e.Write([]byte(s))
+	*e = append(*e, s...)
 }
 
 // Check says what is wrong with an entry on its own: names, limits, the range of its time, a

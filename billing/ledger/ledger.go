@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func invalid(format string, args ...any) error {
 // reading it posts every entry anew and checks every hash, so a restored ledger is the one that
 // never stopped, or an error.
 type Ledger struct {
-	entries  []Entry
+	entries  pages
 	names    map[name]uint64 // to Seq
 	balances map[slot]int64  // without the zeros
 }
@@ -68,7 +69,7 @@ func New() *Ledger {
 // nothing has changed. The cost grows with the postings, not with the journal.
 func (l *Ledger) Post(at time.Time, kind, ref string, postings []Posting, note any) (Entry, error) {
 	if seq, found := l.names[name{kind, ref}]; found {
-		first := l.entries[seq-1]
+		first := l.entries.at(seq - 1)
 		if !same(first.Postings, postings) {
 			return Entry{}, fmt.Errorf("posting %s %s: %w as entry %d", kind, ref, ErrConflict, seq)
 		}
@@ -107,7 +108,7 @@ func (l *Ledger) append(entry Entry) error {
 		}
 	}
 	l.names[name{entry.Kind, entry.Ref}] = entry.Seq
-	l.entries = append(l.entries, entry)
+	l.entries.add(entry)
 	return nil
 }
 
@@ -193,11 +194,7 @@ func SortAccounts(list []Account) {
 
 // Entries are at most limit entries that follow the one numbered `after` (0: from the first).
 func (l *Ledger) Entries(after uint64, limit int) []Entry {
-	if after >= uint64(len(l.entries)) || limit <= 0 {
-		return nil
-	}
-	rest := l.entries[after:]
-	return slices.Clone(rest[:min(limit, len(rest))])
+	return l.entries.copied(after, limit)
 }
 
 // Find is the entry of that kind and ref.
@@ -206,16 +203,16 @@ func (l *Ledger) Find(kind, ref string) (Entry, bool) {
 	if !found {
 		return Entry{}, false
 	}
-	return l.entries[seq-1], true
+	return l.entries.at(seq - 1), true
 }
 
 // Head is number and hash of the last entry; 0 and empty before the first. The hash stands for the
 // whole journal.
 func (l *Ledger) Head() (seq uint64, hash string) {
-	if len(l.entries) == 0 {
+	if l.entries.count == 0 {
 		return 0, ""
 	}
-	last := l.entries[len(l.entries)-1]
+	last := l.entries.at(l.entries.count - 1)
 	return last.Seq, last.Hash
 }
 
@@ -226,7 +223,7 @@ type saved struct {
 
 // MarshalJSON writes the journal.
 func (l *Ledger) MarshalJSON() ([]byte, error) {
-	return json.Marshal(saved{Entries: append([]Entry{}, l.entries...)})
+	return json.Marshal(saved{Entries: append([]Entry{}, l.entries.copied(0, math.MaxInt)...)})
 }
 
 // UnmarshalJSON reads the journal into an empty ledger, checking all that Post checks, and the chain.

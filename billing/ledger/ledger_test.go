@@ -258,7 +258,7 @@ func TestAsTwin(t *testing.T) {
 			}
 		}
 		if sums[money.USD] != 0 || sums[money.IO] != 0 || len(l.Entries(0, math.MaxInt)) != len(dumb.entries) {
-			t.Fatalf("sums %v, %d entries, want zero and %d", sums, len(l.entries), len(dumb.entries))
+			t.Fatalf("sums %v, %d entries, want zero and %d", sums, l.entries.count, len(dumb.entries))
 		}
 	})
 }

@@ -52,7 +52,8 @@ type MinuteNote struct {
 	FeeBasisPoints int64         `json:"fee_basis_points"`
 	Agent          *Evidence     `json:"agent,omitempty"`
 	Gateway        *Confirmation `json:"gateway,omitempty"`
-	Reason         string        `json:"reason,omitempty"` // why it was waived; empty when charged
+	Coordinator    *Seal         `json:"coordinator,omitempty"` // absent of the time before coordinators signed
+	Reason         string        `json:"reason,omitempty"`      // why it was waived; empty when charged
 
 	// What follows came with purses and prices. A note without a purse is of the time before: USD from
 	// the hold straight to the supplier.

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -50,7 +51,7 @@ func note(lease string, ordinal int64, agent, gateway int) meter.MinuteNote {
 	return n
 }
 
-// sign signs what the note claims, as m-1 and g-1.
+// sign signs what the note claims, as m-1, g-1 and a coordinator.
 func sign(n *meter.MinuteNote) {
 	if n.Agent != nil {
 		message := minuteBytes(n.Lease, n.Ordinal, n.Agent.Seconds, n.Agent.RayNode)
@@ -60,6 +61,25 @@ func sign(n *meter.MinuteNote) {
 		message := confirmBytes(n.Lease, n.Ordinal, n.Gateway.Seconds, n.Gateway.RayNode)
 		n.Gateway.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(key('g'), message))
 	}
+	seal('G', beside(n, "l-before"), n, beside(n, "l-behind"))
+}
+
+// seal lets a coordinator sign for the minutes that one command settles. What he signs is the group's key's, if it is G; who checks it looks at place and path.
+func seal(by byte, minutes ...*meter.MinuteNote) {
+	var leaves [][sha256.Size]byte
+	for _, n := range minutes {
+		leaves = append(leaves, meter.Leaf(n.Lease, n.Ordinal, n.Agent, n.Gateway))
+	}
+	root, paths := meter.Tree(leaves)
+	signature := base64.StdEncoding.EncodeToString(ed25519.Sign(key(by), meter.SealBytes(len(minutes), root)))
+	for i, n := range minutes {
+		n.Coordinator = &meter.Seal{Place: i, Of: len(minutes), Path: paths[i], Signature: signature}
+	}
+}
+
+// beside is the same minute of another lease, of which nothing else is said.
+func beside(n *meter.MinuteNote, lease string) *meter.MinuteNote {
+	return &meter.MinuteNote{Lease: lease, Ordinal: n.Ordinal}
 }
 
 // minuteEntry is the minute as an entry without its place in the chain.

@@ -119,7 +119,7 @@ func forgedBooks() map[string]forgery {
 // TestForgeries are what a dishonest group could write: the chain and the checkpoint are right, and
 // the content is not. Each has to be found by the rule that it breaks.
 func TestForgeries(t *testing.T) {
-	for _, forgeries := range []map[string]forgery{forgedNotes(), forgedBooks(), forgedPrices(), forgedMoves()} {
+	for _, forgeries := range []map[string]forgery{forgedNotes(), forgedBooks(), forgedPrices(), forgedMoves(), forgedSeals()} {
 		for what, forgery := range forgeries {
 			t.Run(what, func(t *testing.T) {
 				report, err := Verify(bytes.NewReader(export(t, header(), forgery.change(wholeStory()))))

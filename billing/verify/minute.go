@@ -62,7 +62,35 @@ func (v *verifier) evidence(seq uint64, note meter.MinuteNote) {
 		message := confirmBytes(note.Lease, note.Ordinal, gateway.Seconds, gateway.RayNode)
 		v.statement(seq, "gateway "+gateway.Gateway, v.header.Gateways[gateway.Gateway], message, gateway.Signature, gateway.Seconds)
 	}
+	if note.Coordinator != nil {
+		v.sealed(seq, note)
+	} else if v.seals {
+		v.problem(seq, "no coordinator signed this minute, though the minutes before are signed")
+	}
 }
+
+// sealed judges the coordinator's signature, which is under all minutes that were settled together: of these, the signature is checked once.
+func (v *verifier) sealed(seq uint64, note meter.MinuteNote) {
+	v.seals = true
+	seal := note.Coordinator
+	if seal.Of > maxSealed {
+		v.problem(seq, "coordinator signed for %d minutes at once, at most %d can be", seal.Of, maxSealed)
+		return
+	}
+	root, err := seal.Root(meter.Leaf(note.Lease, note.Ordinal, note.Agent, note.Gateway))
+	if err != nil {
+		v.problem(seq, "coordinator's signature: %v", err)
+		return
+	}
+	message := meter.SealBytes(seal.Of, root)
+	if statement := string(message) + seal.Signature; statement != v.lastSeal {
+		v.lastSeal = statement
+		v.statement(seq, "the coordinators", v.header.GroupKey, message, seal.Signature, 0)
+	}
+}
+
+// maxSealed is the most minutes that coordinators settle, and sign for, at once.
+const maxSealed = 1000
 
 func (v *verifier) statement(seq uint64, who string, key ed25519.PublicKey, message []byte, signature string, seconds int) {
 	if seconds < 0 || seconds > meter.SecondsPerMinute {
@@ -112,6 +140,9 @@ func (v *verifier) signatures() {
 func (v *verifier) charged(entry ledger.Entry, note meter.MinuteNote, known *lease) {
 	if charge, reason := note.Verdict(); !charge {
 		v.problem(entry.Seq, "charged, though to be waived: %s", reason)
+	}
+	if note.Coordinator == nil {
+		v.report.Unsigned++
 	}
 	if note.Reason != "" {
 		v.problem(entry.Seq, "charged, yet with a reason to waive: %.100q", note.Reason)

@@ -20,9 +20,10 @@ type Report struct {
 	PaidOut      []money.Amount    `json:"paid_out,omitempty"` // of earnings: what payouts were posted as paid, for each asset
 	Head         *Head             `json:"head,omitempty"`     // of a part: the last entry of the journal that it was taken from
 	Entries      int               `json:"entries"`
-	Seq          uint64            `json:"seq"`  // of the last entry
-	Hash         string            `json:"hash"` // of the last entry, which stands for all
-	Key          ed25519.PublicKey `json:"key"`  // that signed the checkpoint; none if its signature does not fit
+	Seq          uint64            `json:"seq"`                // of the last entry
+	Hash         string            `json:"hash"`               // of the last entry, which stands for all
+	Key          ed25519.PublicKey `json:"key"`                // that signed the checkpoint; none if its signature does not fit
+	Unsigned     int               `json:"unsigned,omitempty"` // charged minutes of the time before coordinators signed, which none of them did
 	Leases       []LeaseReport     `json:"leases"`
 	Accounts     []ledger.Account  `json:"accounts"` // final balances, sorted
 	Sums         []money.Amount    `json:"sums"`     // of all balances, for each asset: zero

@@ -119,6 +119,8 @@ type verifier struct {
 	recent   map[uint64]string // hashes of the last ledger.RootLag entries, by number
 	roots    map[uint64]string // hashes of checkpoints, by number
 	spent    map[string]int64  // micro-USD with fees, by cluster
+	seals    bool              // a minute was signed by a coordinator: all later ones have to be
+	lastSeal string            // the statement and signature of the last of those
 	many     Many
 	pending  []signed // statements whose signatures are still to be checked
 }

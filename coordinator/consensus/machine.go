@@ -27,6 +27,12 @@ type Machine interface {
 	Digest() string
 }
 
+// Preparer is a Machine that can begin an entry without being held still: Prepare reads the commands that Apply is given next, and checks of them what does not
+// depend on the state. It may be called while others read the machine, but not while anything else of it runs.
+type Preparer interface {
+	Prepare(commands []json.RawMessage)
+}
+
 const snapshotHeader = "raylink snapshot v1 "
 
 // replica drives the Machine as hashicorp/raft's FSM, and tells whoever waits how far it is.
@@ -49,12 +55,15 @@ type applied struct {
 
 // Apply is called by raft for each committed entry, in order.
 func (f *replica) Apply(entry *raft.Log) any {
+	at, commands, err := decodeEntry(entry.Data)
+	if early, ok := f.machine.(Preparer); ok && err == nil {
+		early.Prepare(commands)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.halted != nil {
 		return applied{err: f.halted}
 	}
-	at, commands, err := decodeEntry(entry.Data)
 	if err != nil {
 		return applied{err: f.stop(fmt.Errorf("reading entry %d: %w", entry.Index, err))}
 	}

@@ -238,3 +238,46 @@ func TestRefusedConfigurations(t *testing.T) {
 		t.Error("later hides its reason")
 	}
 }
+
+// early is a machine that prepares its entries, and looks whether it is held meanwhile.
+type early struct {
+	*book
+	t        *testing.T
+	f        *replica
+	prepared []string
+}
+
+func (e *early) Prepare(commands []json.RawMessage) {
+	if !e.f.mu.TryLock() {
+		e.t.Error("the machine is held while it prepares")
+		return
+	}
+	e.f.mu.Unlock()
+	e.prepared = append(e.prepared, string(commands[0]))
+}
+
+func (e *early) Apply(index uint64, at time.Time, commands []json.RawMessage) []json.RawMessage {
+	if e.f.mu.TryLock() {
+		e.t.Error("the machine is not held while it applies")
+	}
+	if last := len(e.prepared) - 1; last < 0 || e.prepared[last] != string(commands[0]) {
+		e.t.Errorf("entry %d was not prepared", index)
+	}
+	return e.book.Apply(index, at, commands)
+}
+
+// TestEntriesArePrepared: a machine that can begin an entry does so before it is held still, entry by entry; what cannot be read is not given to it.
+func TestEntriesArePrepared(t *testing.T) {
+	var halted error
+	e := &early{book: newBook(), t: t}
+	e.f = &replica{halt: func(err error) { halted = err }, machine: e, moved: make(chan struct{})}
+	for i, text := range []string{"one", "two"} {
+		done := e.f.Apply(&raft.Log{Index: uint64(i + 1), Data: encodeEntry(time.Now(), []json.RawMessage{line("%s", text)})}).(applied)
+		if done.err != nil || len(done.results) != 1 {
+			t.Errorf("%s: %+v", text, done)
+		}
+	}
+	if done := e.f.Apply(&raft.Log{Index: 3, Data: []byte("rubbish")}).(applied); done.err == nil || halted == nil || len(e.prepared) != 2 {
+		t.Errorf("rubbish gives %+v, prepared %q", done, e.prepared)
+	}
+}

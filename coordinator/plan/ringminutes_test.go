@@ -92,6 +92,43 @@ func TestRingJudge(t *testing.T) {
 	}
 }
 
+// TestRingWords: what Words names is all that the look asks for, so that the answers need not be found while the state is held; and what is no word about a due
+// minute of its machine's lease is not named.
+func TestRingWords(t *testing.T) {
+	m, c := ready(t, "10", 1)
+	lease, other := m.s.ClusterLeases(c)[0], m.s.ClusterLeases(c)[1]
+	now := lease.ReadyAt.Add(time.Minute)
+	name := func(l *state.Lease) string { return m.s.Machines[l.Machine].Name }
+	later := func(r wire.MinuteRecord, ordinal int64) wire.MinuteRecord { r.Ordinal = ordinal; return r }
+	mine, forged := word(name(lease), lease.ID, 60, identity.MinuteBytes), word("somebody", lease.ID, 60, identity.MinuteBytes)
+	confirmed := word("gone", lease.ID, 60, identity.ConfirmBytes)
+	report := func(l *state.Lease, minutes ...wire.MinuteRecord) MachineSeen {
+		return MachineSeen{At: now, Report: wire.AgentReport{Leases: []wire.LeaseReport{{Lease: lease.ID, Minutes: minutes}, {Lease: "l-unheard", Minutes: []wire.MinuteRecord{{Lease: "l-unheard"}}}}}}
+	}
+	seen := Seen{Since: now.Add(-time.Hour), Machines: map[raylink.MachineID]MachineSeen{
+		lease.Machine: report(lease, mine, forged, later(mine, 1), later(mine, -1), word(name(lease), other.ID, 60, identity.MinuteBytes)),
+		other.Machine: report(other, word(name(other), lease.ID, 60, identity.MinuteBytes))},
+		Gateways: map[raylink.GatewayID]GatewaySeen{gatewayOf("gone"): {At: now, Report: wire.GatewayReport{Clusters: []wire.ClusterReport{
+			{Cluster: c, Minutes: []wire.MinuteRecord{confirmed, later(confirmed, 9), {Lease: "l-unheard"}}}}}},
+			"g-unheard": {At: now, Report: wire.GatewayReport{Clusters: []wire.ClusterReport{{Cluster: c, Minutes: []wire.MinuteRecord{confirmed}}}}}}}
+	seen.Checked = map[state.Word]bool{}
+	for _, w := range Words(m.s, seen, now) {
+		if seen.Checked[w] = false; w.Lease != lease.ID || w.Ordinal != 0 || !w.Holds() {
+			t.Errorf("named: %+v", w)
+		}
+	}
+	if len(seen.Checked) != 2 {
+		t.Errorf("%d words are named, not the machine's and the gateway's", len(seen.Checked))
+	}
+	if steps := minutes(m.s, seen, now); len(steps) != 0 { // the answer that none holds is taken for all
+		t.Errorf("settled: %+v", steps[0])
+	}
+	seen.Checked = nil
+	if steps := minutes(m.s, seen, now); len(steps) != 1 {
+		t.Errorf("%d commands without answers", len(steps))
+	}
+}
+
 // TestRingBacklog: a day of minutes of many leases comes in commands that fit into the log, the leases of a cluster in turns.
 func TestRingBacklog(t *testing.T) {
 	m, c := ready(t, "1000", 1)

@@ -60,6 +60,7 @@ type Seen struct {
 	Since    time.Time // when this leader began to listen
 	Machines map[raylink.MachineID]MachineSeen
 	Gateways map[raylink.GatewayID]GatewaySeen
+	Checked  map[state.Word]bool // whether the signatures of words (Words) hold; one that is not in it is checked in the look itself
 
 	loss    *Loss    // looked for once in each look
 	Entropy [32]byte // minted for this look: the ids of what it opens follow from it

@@ -33,19 +33,25 @@ func (c *RecordCheckpoint) apply(s *State) (any, error) {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "this root is not one of the journal's, or is not signed")
 	}
 	key := identity.EncodeKey(c.Root.Key)
-	if last := s.lastCheckpoint(); last != nil {
-		if last.Key != key {
-			return nil, raylink.Errorf(raylink.CodeForbidden, "this root is signed by another key than those before")
-		}
-		if c.Root.Seq <= last.Seq {
-			return nil, nil // another leader was faster
-		}
+	if known := s.groupKey(); known != "" && known != key {
+		return nil, raylink.Errorf(raylink.CodeForbidden, "this root is signed by another key than what was signed before")
+	}
+	if last := s.lastCheckpoint(); last != nil && c.Root.Seq <= last.Seq {
+		return nil, nil // another leader was faster
 	}
 	if _, err := s.Ledger.Post(s.Now, ledger.KindCheckpoint, strconv.FormatUint(c.Root.Seq, 10), nil, c.Root); err != nil {
 		return nil, refusal(err)
 	}
 	s.Checkpoints = append(s.Checkpoints, &Checkpoint{Seq: c.Root.Seq, Hash: c.Root.Hash, Key: key, At: s.Now})
 	return nil, nil
+}
+
+// groupKey is the key that the group signs with, as the log knows it: empty before the first signature.
+func (s *State) groupKey() string {
+	if last := s.lastCheckpoint(); last != nil {
+		return last.Key
+	}
+	return s.SealKey
 }
 
 func (s *State) lastCheckpoint() *Checkpoint {

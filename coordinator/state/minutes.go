@@ -9,7 +9,6 @@ import (
 	"raylink/billing/meter"
 	"raylink/billing/money"
 	"raylink/raylink"
-	"raylink/raylink/identity"
 )
 
 // MaxMinutes is how many minutes one SettleMinutes carries.
@@ -17,8 +16,14 @@ const MaxMinutes = 1000
 
 // SettleMinutes ends minutes of use: each as charged or as waived with a reason, in the order of its lease's ordinals.
 // A minute that is settled already, or that comes out of turn, is passed over: the leader may have died between two proposals.
+// A leader that has checked both sides' words signs for all of them (Sign), and they are not checked again here.
 type SettleMinutes struct {
-	Minutes []SettleMinute `json:"minutes"`
+	Minutes   []SettleMinute `json:"minutes"`
+	Key       string         `json:"key,omitempty"`       // the group's, standard base64
+	Signature string         `json:"signature,omitempty"` // by Key over meter.SealBytes of the minutes; absent in old logs
+
+	sealed bool         // the signature was found to hold
+	parts  []meter.Seal // what each minute carries of it
 }
 
 // SettleMinute is one minute of one lease with both sides' evidence. Where a side is missing the minute is waived.
@@ -43,16 +48,29 @@ func (c *SettleMinutes) apply(s *State) (any, error) {
 	if len(c.Minutes) > MaxMinutes {
 		return nil, raylink.Errorf(raylink.CodeTooLarge, "%d minutes in one command; at most %d are taken", len(c.Minutes), MaxMinutes)
 	}
+	seals, err := c.seals(s)
+	if err != nil {
+		return nil, err
+	}
 	var done Settled
 	touched := map[raylink.ClusterID]bool{}
 	var order []raylink.ClusterID
-	for _, m := range c.Minutes {
+	for i, m := range c.Minutes {
 		l, ok := s.Leases[m.Lease]
 		if !ok || m.Ordinal != l.Meter.Next || m.Ordinal >= l.Due(s.Now, s.Clusters[l.Cluster].EndingAt) {
 			done.Skipped++
 			continue
 		}
-		charged, err := s.settle(l, m)
+		var seal *meter.Seal
+		holds := Word.Holds
+		if seals != nil {
+			seal, holds = &seals[i], believed
+			if !s.couldBe(m) { // a word that cannot count, and that no honest leader signs for: nothing is settled by it
+				done.Skipped++
+				continue
+			}
+		}
+		charged, err := s.settle(l, s.Counted(m, holds), seal)
 		switch {
 		case err != nil: // arithmetic that cannot be done; the minutes before stand, so this is no refusal of them
 			done.Skipped++
@@ -75,11 +93,11 @@ func (c *SettleMinutes) apply(s *State) (any, error) {
 	return done, nil
 }
 
-// settle posts one minute. If in doubt, the user is not charged: a word whose signature does not hold counts as not given.
-func (s *State) settle(l *Lease, m SettleMinute) (charged bool, err error) {
+// settle posts one minute, of which only what counts is left.
+func (s *State) settle(l *Lease, m SettleMinute, seal *meter.Seal) (charged bool, err error) {
 	c := s.Clusters[l.Cluster]
 	note := meter.MinuteNote{Cluster: string(c.ID), Lease: string(l.ID), Node: l.Node, Machine: string(l.Machine), Ordinal: m.Ordinal,
-		Rate: l.Meter.Rate, FeeBasisPoints: l.Meter.FeeBasisPoints, Agent: s.genuineEvidence(l, m), Gateway: s.genuineConfirmation(l, m)}
+		Rate: l.Meter.Rate, FeeBasisPoints: l.Meter.FeeBasisPoints, Agent: m.Agent, Gateway: m.Gateway, Coordinator: seal}
 	ref := meter.Ref(string(l.ID), m.Ordinal)
 	charge, reason := note.Verdict()
 	if charge {
@@ -150,44 +168,6 @@ func (s *State) minuteMoves(l *Lease, c *Cluster, next *meter.Lease, use, fee in
 		}
 	}
 	return exchange.Postings(m)
-}
-
-// Genuine is a minute without the words that SettleMinutes would not count. Its lease is known.
-func (s *State) Genuine(m SettleMinute) SettleMinute {
-	l := s.Leases[m.Lease]
-	m.Agent, m.Gateway = s.genuineEvidence(l, m), s.genuineConfirmation(l, m)
-	return m
-}
-
-// plausible bounds what a signature alone does not: a minute has 60 seconds, and the note that carries the word has a limit.
-func plausible(seconds int, rayNode string) bool {
-	return seconds >= 0 && seconds <= meter.SecondsPerMinute && len(rayNode) <= MaxName
-}
-
-func (s *State) genuineEvidence(l *Lease, m SettleMinute) *meter.Evidence {
-	if m.Agent == nil || m.Agent.Machine != string(l.Machine) || !plausible(m.Agent.Seconds, m.Agent.RayNode) {
-		return nil
-	}
-	key, ok := identity.DecodeKey(s.Machines[l.Machine].PublicKey)
-	if !ok || !identity.Verify(key, identity.MinuteBytes(string(l.ID), m.Ordinal, m.Agent.Seconds, m.Agent.RayNode), m.Agent.Signature) {
-		return nil
-	}
-	return m.Agent
-}
-
-func (s *State) genuineConfirmation(l *Lease, m SettleMinute) *meter.Confirmation {
-	if m.Gateway == nil || !plausible(m.Gateway.Seconds, m.Gateway.RayNode) {
-		return nil
-	}
-	gateway, ok := s.Gateways[raylink.GatewayID(m.Gateway.Gateway)]
-	if !ok {
-		return nil
-	}
-	key, ok := identity.DecodeKey(gateway.PublicKey)
-	if !ok || !identity.Verify(key, identity.ConfirmBytes(string(l.ID), m.Ordinal, m.Gateway.Seconds, m.Gateway.RayNode), m.Gateway.Signature) {
-		return nil
-	}
-	return m.Gateway
 }
 
 func refillRef(s *State, c *Cluster) string {

@@ -160,7 +160,9 @@ func worst(v reflect.Value, path string, try func(string)) {
 		set("nil", reflect.Zero(v.Type()))
 	case reflect.Struct:
 		for i := range v.NumField() {
-			worst(v.Field(i), path+"."+v.Type().Field(i).Name, try)
+			if f := v.Type().Field(i); f.IsExported() { // the log carries no others
+				worst(v.Field(i), path+"."+f.Name, try)
+			}
 		}
 	case reflect.String:
 		for _, bad := range []string{"", " ", "x", "a b", "a\nb", "é", "a\xffb", strings.Repeat("a", 97), strings.Repeat("a", 201), strings.Repeat("z", 100<<10), "../..", "io", "IO", "USD",

@@ -58,6 +58,7 @@ type State struct {
 	BuybackPolicy BuybackPolicy
 	Buybacks      []*Buyback    // oldest first
 	Checkpoints   []*Checkpoint // of the journal, oldest first
+	SealKey       string        `json:",omitempty"` // base64 of the group's key, from the first minutes that it signed on
 
 	Proving ProofPolicy                `json:",omitzero"`
 	Proofs  map[raylink.ProofID]*Proof `json:",omitempty"` // the open ones, and the last few of each device
@@ -66,6 +67,7 @@ type State struct {
 	byMachine map[raylink.MachineID]map[raylink.LeaseID]bool // derived: leases that still hold resources
 	byDevice  map[string]map[raylink.MachineID]bool          // derived: machines by the GPUs that they claim
 	open      map[raylink.ProofID]bool                       // derived: proofs that have not ended
+	ahead     *ahead                                         // what Prepare has read
 }
 
 // lastYear is the last year that an entry's time may move the clock to. Later ones, with what is added to them, leave the range of the
@@ -97,6 +99,7 @@ func New() *State {
 		Cards:      cardbook.New(),
 		PayEvery:   DefaultPayEvery,
 		Proofs:     map[raylink.ProofID]*Proof{},
+		ahead:      &ahead{},
 	}
 	s.derive()
 	return s
@@ -105,17 +108,9 @@ func New() *State {
 // Apply applies one entry: every command at the time at, each with a result of its own (an encoded Result).
 // It is deterministic. An entry that this build does not understand changes nothing and has no results: the replica then stops rather than diverge.
 func (s *State) Apply(index uint64, at time.Time, commands []json.RawMessage) []json.RawMessage {
-	type decoded struct {
-		env Envelope
-		cmd Command
-	}
-	list := make([]decoded, len(commands))
-	for i, raw := range commands {
-		env, cmd, err := Decode(raw)
-		if err != nil {
-			return nil
-		}
-		list[i] = decoded{env, cmd}
+	list, ok := s.ahead.take(commands)
+	if !ok {
+		return nil
 	}
 	if at.After(s.Now) && at.Year() <= lastYear {
 		s.Now = at.UTC()

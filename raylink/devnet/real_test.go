@@ -43,6 +43,7 @@ func TestDemo(t *testing.T) {
 		"paid to ada by transaction", "paid to bo by transaction", "USDC on the chain: what the books say", "IO on the chain: what the books say",
 		"verified: chain and journal agree", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
 		"began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "verified: the signatures of machines, gateways and group", "fee 2 %", "which are burnt: the supply fell", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
+		"every charged minute is signed by its machine, a gateway and a coordinator",
 	} {
 		if !strings.Contains(told.String(), want) {
 			t.Errorf("the demo does not tell %q", want)

@@ -154,6 +154,9 @@ func (b *Bed) booksBalance() {
 	if !report.Key.Equal(key.Public().(ed25519.PublicKey)) {
 		b.t.Error("the journal is not signed by the group")
 	}
+	if report.Unsigned > 0 {
+		b.t.Errorf("no coordinator signed for %d charged minutes", report.Unsigned)
+	}
 	sums := map[money.Asset]int64{}
 	b.Read(func(s *state.State) {
 		for _, a := range s.Ledger.Accounts() {

@@ -105,7 +105,9 @@ func (c *coordinator) start(bootstrap bool) {
 	g := &group{node, st}
 	memory := reconcile.NewMemory()
 	(&api.Leader{Group: g, Memory: memory}).Register(node.Handle)
-	loop := &reconcile.Loop{Group: g, Memory: memory, Log: b.log.With("at", c.id)}
+	key, err := b.auth.SigningKey()
+	b.must(err)
+	loop := &reconcile.Loop{Group: g, Memory: memory, Log: b.log.With("at", c.id), Key: key}
 	server := &api.Server{ID: c.id, Version: "testbed", Group: g, Roster: g, Authority: b.auth, Log: b.log.With("at", c.id),
 		Judge: &api.Judge{Transcripts: c.kept, Multiplier: kernel.New(1)}}
 	c.mu.Lock()

@@ -41,8 +41,8 @@ func (a *app) verify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an exported journal or bill, without the network",
-		Long: `Verify checks an exported journal, or one cluster's bill, by itself: the hash chain, the signatures of agents, gateways and the checkpoint, that every
-entry sums to zero, that no balance went below zero, and that each minute of each lease was charged or waived exactly
+		Long: `Verify checks an exported journal, or one cluster's bill, by itself: the hash chain, the signatures of agents, gateways and coordinators under each minute, that of the
+checkpoint, that every entry sums to zero, that no balance went below zero, and that each minute of each lease was charged or waived exactly
 once, for the price and by the evidence that stand in it. A bill is the part of the journal that its payer may see; that it leaves no lease out
 rests on the group's signature.
 
@@ -193,12 +193,30 @@ func (a *app) showReport(w io.Writer, r verify.Report) {
 	for _, sum := range r.Sums {
 		fmt.Fprintf(w, "  sum of all balances: %s\n", amount(sum))
 	}
+	if r.OK() {
+		showSigned(w, r)
+	}
 	a.verdict(w, r.OK(), words)
 	for _, p := range r.Problems {
 		fmt.Fprintf(w, "  %s %s\n", a.paint(a.out, red, "wrong:"), p)
 	}
 	if r.MoreProblems > 0 {
 		fmt.Fprintf(w, "  and %d more\n", r.MoreProblems)
+	}
+}
+
+// showSigned says whose signatures the charged minutes bear, if there are any.
+func showSigned(w io.Writer, r verify.Report) {
+	var charged int64
+	for _, l := range r.Leases {
+		charged += l.Charged
+	}
+	switch {
+	case charged == 0:
+	case r.Unsigned == 0:
+		fmt.Fprintln(w, "  every charged minute is signed by its machine, a gateway and a coordinator")
+	default:
+		fmt.Fprintf(w, "  %d of %d charged minutes are signed by machine and gateway alone: they are of the time before coordinators signed\n", r.Unsigned, charged)
 	}
 }
 
