@@ -83,7 +83,7 @@ func TestStrangerRefuses(t *testing.T) {
 		name := fmt.Sprintf("%04d", len(files))
 		files[name], what[name] = file, words
 	}
-	for _, forgeries := range []map[string]forgery{forgedNotes(), forgedBooks(), forgedPrices(), forgedMoves()} {
+	for _, forgeries := range []map[string]forgery{forgedNotes(), forgedBooks(), forgedPrices(), forgedMoves(), forgedSeals()} {
 		for words, forgery := range forgeries {
 			add(words, export(t, header(), forgery.change(wholeStory())))
 			if file := earningsOf(t, "bob", forgery.change(wholeStory()), "m-1"); caught(file) { // others' entries are not in it
