@@ -118,13 +118,21 @@ func (n *Network) seeMachineDrained(ctx context.Context, b *browser.Browser) err
 // createBrowsed creates the story's cluster while its owner looks at the dashboard.
 func (s *Story) createBrowsed(ctx context.Context) error {
 	return s.Network.browse(ctx, "engineer", "/ui/clusters", func(ctx context.Context, b *browser.Browser) error {
-		creating, cancel := context.WithCancel(ctx)
-		defer cancel()
+		creating, end := context.WithCancel(ctx)
+		defer end()
+		looking, leave := context.WithCancel(ctx)
+		defer leave()
 		created := make(chan error, 1)
-		go func() { created <- s.create(creating) }()
-		err := s.seeReady(ctx, b)
+		go func() {
+			err := s.create(creating)
+			if err != nil {
+				leave() // there is nothing to wait for
+			}
+			created <- err
+		}()
+		err := s.seeReady(looking, b)
 		if err != nil {
-			cancel() // nobody is left to wait for it
+			end() // nobody is left to wait for it
 		}
 		if err = errors.Join(err, <-created); err != nil {
 			return err
