@@ -3,7 +3,9 @@ package supplier
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -352,7 +354,9 @@ func TestRealRefusal(t *testing.T) {
 
 // TestRealIsolation: an ended lease's peer is dead at once, and what the tenant sees is lo and the overlay alone.
 func TestRealIsolation(t *testing.T) {
-	w := newRealWorld(t, 3)
+	w := newMachine(t, 3)
+	w.address = ownAddresses(t)[0] // not the loopback's, which the tenant has too: the encrypted packets go where he must not come
+	w.here()
 	w.coordinator.order(w.order(raylink.WantMesh)...)
 	w.stage(raylink.StageMesh)
 	w.coordinator.order(w.order(raylink.WantPreflight)...)
@@ -360,17 +364,7 @@ func TestRealIsolation(t *testing.T) {
 	w.coordinator.order(w.order(raylink.WantRun)...)
 	w.stage(raylink.StageRunning)
 	w.beatsAgain(15*time.Second, "the worker hears the head")
-	// From inside its namespace, by the host's own Python: `docker exec` does not work under an engine that could not pivot, as in a chroot.
-	out, err := exec.CommandContext(t.Context(), "nsenter", "-t", shell(t, "docker inspect -f '{{.State.Pid}}' "+docker.Name(worker)), "-n", "python3", "-c", `
-import socket
-print(sorted(name for _, name in socket.if_nameindex()))
-for host in ("172.17.0.1", "169.254.169.254", "192.0.2.1"):
-    try:
-        socket.create_connection((host, 80), 2); print("reached", host)
-    except OSError as e: print(host, e.strerror)`).CombinedOutput()
-	if err != nil || strings.Contains(string(out), "reached") || !strings.HasPrefix(string(out), "['lo', 'rl0']") || strings.Count(string(out), "Network is unreachable") != 3 {
-		t.Errorf("inside (%v): %s", err, out)
-	}
+	w.seesNothing(worker)
 	alone := w.order(raylink.WantRun)
 	alone[0].Mesh.Peers = []overlay.Peer{} // the worker's lease has ended for the head
 	alone[1].Mesh.Peers = slices.Clone(alone[1].Mesh.Peers)
@@ -380,5 +374,83 @@ for host in ("172.17.0.1", "169.254.169.254", "192.0.2.1"):
 	<-time.After(1500 * time.Millisecond)
 	if now := w.beats(); now > before+1 { // one may have been under way
 		t.Errorf("a peer that was removed was heard %d times more", now-before)
+	}
+}
+
+// ownAddresses are the addresses that this machine is reached by, that of Docker's bridge first.
+func ownAddresses(t *testing.T) []netip.Addr {
+	t.Helper()
+	bridge, err := net.InterfaceByName("docker0")
+	if err != nil {
+		t.Fatalf("Docker's bridge: %v", err)
+	}
+	first, err := bridge.Addrs()
+	if err != nil || len(first) == 0 {
+		t.Fatalf("Docker's bridge has no address: %v", err)
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []netip.Addr
+	for _, a := range append(first, all...) {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one := p.Addr(); one.IsGlobalUnicast() && !slices.Contains(list, one) {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// knock tries to reach each address and port, and says how that ended.
+const knock = `
+import socket, sys
+print(sorted(name for _, name in socket.if_nameindex()))
+for target in sys.argv[1:]:
+    kind, host, port = target.split(",")
+    try:
+        s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+        s.settimeout(2); s.connect((host, int(port))); s.send(b"anybody there?"); print(target, "reached")
+    except OSError as e: print(target, e.strerror or e)`
+
+// seesNothing dials, from inside a lease whose overlay is up, whatever of the machine is there to be reached: a server on every address of its own, and the
+// ends of the encrypted tunnels, its own and its peer's. Outside all of them are reached in the same way. And the cloud's metadata address, and the Internet.
+func (w *realWorld) seesNothing(lease raylink.LeaseID) {
+	t := w.t
+	t.Helper()
+	server, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	var targets []string
+	for _, host := range ownAddresses(t) {
+		targets = append(targets, fmt.Sprintf("tcp,%s,%d", host, server.Addr().(*net.TCPAddr).Port))
+	}
+	for _, id := range []raylink.LeaseID{head, worker} {
+		end := w.coordinator.lease(id).Endpoint
+		if end.Addr() != w.address || end.Port() == 0 {
+			t.Fatalf("the tunnel of %s ends at %s", id, end)
+		}
+		targets = append(targets, fmt.Sprintf("udp,%s,%d", end.Addr(), end.Port()))
+	}
+	if out, err := exec.CommandContext(t.Context(), "python3", append([]string{"-c", knock}, targets...)...).CombinedOutput(); err != nil || strings.Count(string(out), " reached\n") != len(targets) {
+		t.Fatalf("not even outside all is reached (%v), so that inside nothing is shown: %s", err, out)
+	}
+	targets = append(targets, "tcp,169.254.169.254,80", "tcp,192.0.2.1,80")
+	// By the host's own Python: `docker exec` does not work under an engine that could not pivot, as in a chroot.
+	pid := shell(t, "docker inspect -f '{{.State.Pid}}' "+docker.Name(lease))
+	out, err := exec.CommandContext(t.Context(), "nsenter", append([]string{"-t", pid, "-n", "python3", "-c", knock}, targets...)...).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "['lo', 'rl0']\n") {
+		t.Errorf("inside (%v): %s", err, out)
+	}
+	for _, target := range targets {
+		v6 := strings.Contains(target, ":") && strings.Contains(string(out), target+" Cannot assign requested address\n")
+		if !v6 && !strings.Contains(string(out), target+" Network is unreachable\n") {
+			t.Errorf("%s from inside the lease: %s", target, out)
+		}
 	}
 }

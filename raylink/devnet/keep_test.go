@@ -42,10 +42,11 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestKeep: what --keep leaves runs on when the one who started it is gone, answers, and is ended by --down, which leaves nothing.
+// TestKeep: what --keep leaves runs on when the one who started it is gone, answers,
+// shows itself to a browser, and is ended by --down, which leaves nothing.
 func TestKeep(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
-		t.Skip("needs the raylink binary: `make test` sets RAYLINK_REAL=1 and brings it")
+		t.Skip("needs the raylink binary and Chromium: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	ctx, dir := t.Context(), filepath.Join(t.TempDir(), "net")
 	var out bytes.Buffer
@@ -68,6 +69,9 @@ func TestKeep(t *testing.T) {
 	}
 	if list, err := n.machines(ctx); err != nil || len(list) != 2 {
 		t.Fatalf("the kept network has %d machines: %v", len(list), err)
+	}
+	if err := n.browse(ctx, "admin", "/ui/machines", n.seeMachineDrained); err != nil { // what is kept shows it
+		t.Error(err)
 	}
 	n.Addresses()
 	for _, want := range []string{n.api[coordinatorName(0)] + "/ui", n.people["admin"].tokenFile, " login " + n.api[coordinatorName(0)], " cluster create -f "} {

@@ -89,6 +89,7 @@ func leftovers(t *testing.T) string {
 
 // TestSuppliersCommand is the form that a supplier is given: the agent in a container of the worker image, with the engine's socket. Coordinators and
 // gateways are reached by an address of the host, so the endpoint speaks TLS, and `raylink connect` spares the user both token and CA.
+// Its owner watches in a browser how the cluster becomes ready, at the coordinator's own pages.
 // The agents' containers are killed under the running job, which does not notice. A second cluster on the same machines reaches nothing of the first.
 func TestSuppliersCommand(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
@@ -111,7 +112,7 @@ func TestSuppliersCommand(t *testing.T) {
 		}
 	})
 	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_EXAMPLE", "../../examples/first-job")}
-	for _, chapter := range []func(context.Context) error{s.signIn, s.create, s.browsersTLS, s.agentsDie, s.throughConnect, s.twoClusters} {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.createBrowsed, s.browsersTLS, s.agentsDie, s.throughConnect, s.twoClusters} {
 		if err := chapter(ctx); err != nil {
 			t.Fatal(err)
 		}

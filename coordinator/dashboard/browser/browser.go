@@ -54,7 +54,7 @@ func Open(ctx context.Context) (*Browser, error) {
 	}
 	b := &Browser{dir: dir, exited: make(chan struct{}), command: exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--ignore-certificate-errors",
-		"--remote-debugging-port=0", "--user-data-dir="+dir, "about:blank")}
+		"--no-proxy-server", "--remote-debugging-port=0", "--user-data-dir="+dir, "about:blank")}
 	b.command.Env = append(os.Environ(), "HOME="+dir)
 	if err := b.command.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", program, err), os.RemoveAll(dir))
