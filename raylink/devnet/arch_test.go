@@ -67,6 +67,11 @@ func TestMixedArchitectures(t *testing.T) {
 			t.Errorf("%s stands on a machine that is %s, wanted %s", node.Node, archs[node.Machine], want)
 		}
 	}
+	// The program in the image is of its architecture, and runs.
+	told, err := dockerRun(ctx, "run", "--rm", "--network", "none", "--platform", "linux/arm64", "raylink/worker:2.60.0-py311-arm64", "version", "-o", "json")
+	if err != nil || !strings.Contains(told, `"platform": "linux/arm64"`) {
+		t.Errorf("the arm64 image's program says %v:\n%s", err, told)
+	}
 	j, err := s.submit(ctx, s.endpoint(), "│", "python", "where.py")
 	if err != nil {
 		t.Fatal(err)

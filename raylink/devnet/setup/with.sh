@@ -45,6 +45,7 @@ test)
 	if [ "$(go env GOHOSTARCH)" = amd64 ]; then
 		"$setup/build.sh" bin/linux-arm64/raylink arm64
 		supplier/worker/build.sh --arch arm64 bin/linux-arm64/raylink
+		timed "proofs of compute have the same bits on arm64, through an emulator" env GOARCH=arm64 go test -tags hashicorpmetrics ./raylink/challenge/... ./supplier/prove
 	fi
 	say "== The fast tests"
 	go test -tags hashicorpmetrics ./...
