@@ -68,7 +68,7 @@ func writeKey(path, name string) string {
 // world is a chain, the books of the pure packages, and whoever acts on them. Chance comes from a seed, and nothing runs at once: an actor
 // gives another one its turn, or dies, wherever it calls out.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	rng       *rand.Rand
 	chain     *fake.Chain
 	now       time.Time
@@ -101,7 +101,7 @@ type actor struct {
 
 type death struct{}
 
-func newWorld(t *testing.T, seed uint64) *world {
+func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chain: fake.New(fake.Config{FinalityAge: 3, Window: window}), now: start,
 		deposits: deposit.NewBook(), payouts: payout.NewBook(), ledger: ledger.New(), purses: map[money.Asset]settle.Purse{}, payers: named(tenants, tenantName), receivers: named(suppliers, supplierName), died: map[string]int{}, hoard: map[string]bool{},
 		log: slog.New(slog.NewTextHandler(io.Discard, nil))}
