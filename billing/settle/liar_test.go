@@ -141,7 +141,8 @@ func (w *world) keeps(raw []byte) bool {
 
 // strike lets the first node send what it has kept back when that hurts most: when it was called dead and another was signed in its place.
 func (e *episode) strike() {
-	for _, batch := range e.payouts.Batches {
+	for _, id := range slices.Sorted(maps.Keys(e.payouts.Batches)) {
+		batch := e.payouts.Batches[id]
 		if len(batch.Attempts) > 1 && e.hoard[batch.Attempts[0].Raw] {
 			e.release(batch.Attempts[0].Raw)
 		}
