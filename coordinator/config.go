@@ -29,7 +29,7 @@ type Config struct {
 	Trailing      int           `flag:"trailing-entries" default:"10240" help:"log entries that are kept behind a snapshot for coordinators that were away shortly"`
 	Checkpoint    time.Duration `flag:"checkpoint-every" default:"1h" help:"how often the group signs how the journal stands, if anything was added; a signer puts it on the chain"`
 	Heartbeat     time.Duration `flag:"heartbeat" default:"1s" help:"silence of the leader after which another one is elected; above the disk's worst stall"`
-	Solana        string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between (big sums need two that agree); one with a key in it belongs into the file of settings. mainnet and devnet stand for Solana's public nodes: slow, good for a try"`
+	Solana        string        `flag:"solana-rpc" help:"URL of a Solana node's JSON-RPC, or two with a comma between, which then must agree on deposits and payouts (big deposits need two); one with a key in it belongs into the file of settings. mainnet and devnet stand for Solana's public nodes: slow, good for a try"`
 	PythFeed      string        `flag:"pyth-feed" help:"id of IO's price feed at Pyth; empty: it is not asked"`
 	PythURL       string        `flag:"pyth-url" default:"https://hermes.pyth.network" help:"address of Pyth's Hermes"`
 	PythKey       string        `flag:"pyth-key-file" help:"file (0600) with its API key, if it wants one"`

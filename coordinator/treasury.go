@@ -274,7 +274,7 @@ func (b *chainBooks) Cursors(context.Context) ([]settle.Cursor, error) {
 	var list []settle.Cursor
 	b.group.Read(func(s *state.State) {
 		for _, m := range s.Deposits.Treasury {
-			list = append(list, settle.Cursor{Account: m.Account, After: s.Deposits.Cursors[m.Account].Signature, Big: s.Deposits.Rules.Big[m.Asset]})
+			list = append(list, settle.Cursor{Account: m.Account, After: s.Deposits.Cursors[m.Account].Signature})
 		}
 	})
 	return list, nil

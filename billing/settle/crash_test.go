@@ -22,6 +22,8 @@ const (
 	rounds   = 240
 	tenants  = 3
 	fortune  = int64(1) << 40 // of each tenant and the admin, in minor units
+	window   = 20             // heights that a transaction can be taken
+	maxLag   = 6              // heights that a node is behind at the most, and the margin of payers and signers
 )
 
 // owners are the proven wallets: that of tenant 0.
@@ -47,7 +49,8 @@ func addressOf(name string) chain.Address {
 	return chain.AddressOf(fake.Key(name).Public().(ed25519.PublicKey))
 }
 
-// TestCrashTable lets two coordinators and two signers live through bad weather and die at any step, then lets the sky clear and counts.
+// TestCrashTable lets two coordinators and two signers live through bad weather, with a first node that lies, and die at any step, then lets the
+// sky clear and counts.
 func TestCrashTable(t *testing.T) {
 	died, happened := map[string]int{}, map[string]int{}
 	for seed := range uint64(episodes) {
@@ -77,7 +80,7 @@ func TestCrashTable(t *testing.T) {
 		t.Errorf("%d deaths, wanted 1000", total)
 	}
 	t.Logf("%d deaths; %v", total, happened)
-	for _, what := range []string{"deposit", "suspense", "paid", "expired", "failed", "split"} {
+	for _, what := range []string{"deposit", "suspense", "paid", "expired", "failed", "split", "lie", "caught", "hoarded"} {
 		if happened[what] < 20 {
 			t.Errorf("only %d times: %s", happened[what], what)
 		}
@@ -92,20 +95,26 @@ func TestCrashTable(t *testing.T) {
 }
 
 func namedSteps() []string {
-	return []string{"watcher: cursors", "watcher: history", "watcher: effect", "watcher: observe", "leader: request", "leader: batch",
-		"signer: work", "signer: height", "signer: status", "signer: blockhash", "signer: attempt",
-		"payer: alive", "payer: height", "payer: status", "payer: send", "payer: outcome", "checker: unchecked", "checker: account", "checker: check"}
+	return []string{"watcher: cursors", "watcher: history", "watcher: effect", "watcher: observe", "watcher: second history", "watcher: second effect", "leader: request", "leader: batch",
+		"signer: work", "signer: height", "signer: status", "signer: blockhash", "signer: second blockhash", "signer: attempt", "signer: second height", "signer: second status",
+		"payer: alive", "payer: height", "payer: status", "payer: second height", "payer: second status", "payer: send", "payer: outcome", "checker: unchecked", "checker: account", "checker: check"}
 }
 
 // episode is one world's story.
 type episode struct {
 	*world
-	topups int
-	used   int
+	topups  int
+	used    int
+	lied    int
+	hoarded int
+	sent    map[chain.Signature]deposit.Deposit // what each payment of a tenant must be credited as
 }
 
 func (w *world) open() *episode {
-	e := &episode{world: w}
+	e := &episode{world: w, sent: map[chain.Signature]deposit.Deposit{}}
+	rules := deposit.DefaultRules() // by which half of the deposits are big
+	rules.Big = map[money.Asset]int64{money.USDC: 20_000_000, money.IO: 20_000_000}
+	w.must(w.deposits.Configure(w.deposits.Treasury, rules))
 	for _, asset := range assets() {
 		mint := mintOf(asset)
 		for _, wallet := range w.payers {
@@ -130,21 +139,36 @@ func (e *episode) pay(tenant int, asset money.Asset, amount int64, lot, via stri
 	reference := addressOf(fmt.Sprint("reference", e.topups))
 	top := deposit.Topup{ID: fmt.Sprint("top-", e.topups), Account: tenantName(tenant), Asset: asset, Reference: string(reference), Lot: lot, ExpiresAt: e.now.Add(time.Hour)}
 	e.must(e.deposits.OpenTopup(e.now, top))
+	want := deposit.Deposit{Asset: asset, Amount: amount, To: ledger.Tenant(top.Account)}
+	if lot != "" {
+		want.To = ledger.Lot(lot)
+	}
 	payment := fake.Payment{From: fake.Key(tenantName(tenant)), To: e.purses[asset].Account, Amount: amount}
 	switch via {
 	case "reference":
 		payment.References = []chain.Address{reference}
 	case "memo":
 		payment.Memo = top.ID
+	default:
+		want.To = "suspense"
+		if tenant == 0 { // whose wallet is proven
+			want.To = ledger.Tenant(tenantName(0))
+		}
 	}
-	_, _ = e.chain.Pay(payment) // the line to the node may be broken: then nothing was sent
+	if amount < e.deposits.Rules.Min[asset] {
+		want.To = "suspense"
+	}
+	if signature, err := e.chain.Pay(payment); err == nil {
+		e.sent[signature] = want
+	}
 }
 
 // event is what happens to the world before somebody's turn.
 func (e *episode) event() {
+	e.strike()
 	asset := assets()[e.rng.IntN(2)]
 	supplier, _ := e.chain.TokenAccount(e.receivers[e.rng.IntN(suppliers)], mintOf(asset))
-	switch e.rng.IntN(18) {
+	switch e.rng.IntN(22) {
 	case 0, 1:
 		e.pay(e.rng.IntN(tenants), asset, 1+e.rng.Int64N(40_000_000), "", []string{"reference", "memo", "nothing"}[e.rng.IntN(3)])
 	case 2, 3, 4:
@@ -172,6 +196,12 @@ func (e *episode) event() {
 		e.chain.FailNext([]chain.FailureCode{chain.Other, chain.NoAccount, chain.Insufficient}[e.rng.IntN(3)])
 	case 14:
 		e.chain.Open(e.receivers[e.rng.IntN(suppliers)], mintOf(asset))
+	case 18:
+		e.lie()
+	case 19:
+		e.plot()
+	case 20, 21:
+		e.confess()
 	}
 	if e.chance(40) {
 		e.chain.Tick(uint64(1 + e.rng.IntN(4)))
@@ -197,6 +227,7 @@ func (e *episode) clear() {
 	e.chain.Break(0)
 	e.chain.Lag(0)
 	e.chain.FailNext("")
+	e.confess()
 	for i := range suppliers {
 		for _, asset := range assets() {
 			e.chain.Thaw(e.chain.Open(e.receivers[i], mintOf(asset)))
@@ -217,6 +248,9 @@ func (e *episode) clear() {
 
 // count says what the episode was made of, so that a table of nothing does not pass.
 func (e *episode) count(happened map[string]int) {
+	happened["lie"] += e.lied
+	happened["caught"] += e.caught
+	happened["hoarded"] += e.hoarded
 	happened["deposit"] += len(e.deposits.Deposits)
 	happened["suspense"] += len(e.deposits.Suspense)
 	for _, p := range e.payouts.Payouts {
@@ -284,6 +318,7 @@ func (e *episode) checkEnd() {
 			e.t.Fatalf("%d %s came, %d were credited", came, asset, credited)
 		}
 	}
+	e.checkCredits()
 	paid := map[string]bool{}
 	for _, entry := range e.ledger.Entries(0, 1<<30) {
 		if entry.Kind == "payout.paid" {

@@ -61,22 +61,47 @@ func TestWatcherWithoutASecondNode(t *testing.T) {
 	}
 }
 
+// TestWatcherWaitsForTheSecondNode: nothing is taken in that the two do not agree on, however small.
 func TestWatcherWaitsForTheSecondNode(t *testing.T) {
 	w, p := quiet(t)
 	w.fund(money.USDC, 200_000)
-	w.fund(money.USDC, 2_000_000_000)
+	hidden := w.fund(money.USDC, 2_000_000_000)
+	w.fund(money.USDC, 300_000)
 	w.fund(money.IO, 20_000_000)
 	w.chain.Tick(4)
-	liar := fake.New(fake.Config{})
-	if n, err := w.watcher(p, liar).Step(t.Context()); err == nil || n != 2 { // one before the big one, and the other asset
-		t.Errorf("confirmed by a node that does not know it: %d, %v", n, err)
+	for _, c := range []struct {
+		what          string
+		first, second chain.Reader
+		taken         int
+		says          string
+	}{
+		{"the second knows nothing", p, fake.New(fake.Config{}), 0, "does not know it yet"},
+		{"the second says otherwise", p, bent{w.chain}, 0, "do not agree on what it did"},
+		{"the first says otherwise", bent{w.chain}, p, 0, "do not agree on what it did"},
+		{"the first hides one", hiding{w.chain, hidden}, p, 2, "do not agree on what comes next"}, // the one before, and the other asset
+		{"the second hides one", p, hiding{w.chain, hidden}, 0, "do not agree on what comes next"},
+		{"they agree", p, w.chain, 2, ""},
+	} {
+		watcher := w.watcher(p, c.second)
+		watcher.First.Reader = c.first
+		if n, err := watcher.Step(t.Context()); n != c.taken || (c.says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: took in %d, %v", c.what, n, err)
+		}
 	}
-	if _, err := w.watcher(p, bent{w.chain}).Step(t.Context()); err == nil || !strings.Contains(err.Error(), "do not agree") {
-		t.Errorf("confirmed by a node that says otherwise: %v", err)
+	if sum := w.ledger.Balance("suspense", money.USDC); sum != 2_000_500_000 {
+		t.Errorf("%d are in the books", sum)
 	}
-	if n, err := w.watcher(p, w.chain).Step(t.Context()); err != nil || n != 1 {
-		t.Errorf("with a second node: %d, %v", n, err)
-	}
+}
+
+// hiding is a node that does not name one transaction.
+type hiding struct {
+	*fake.Chain
+	hidden chain.Signature
+}
+
+func (h hiding) History(ctx context.Context, account chain.Address, after chain.Signature, limit int) ([]chain.Signature, error) {
+	list, err := h.Chain.History(ctx, account, after, limit)
+	return slices.DeleteFunc(list, func(s chain.Signature) bool { return s == h.hidden }), err
 }
 
 // bent is a node that sees one unit more.

@@ -4,9 +4,10 @@
 // Each loop looks at what the books want, asks the chain, and proposes a fact. None keeps anything that matters in memory: two may run at
 // once, and one may die anywhere and begin anew. What they propose is idempotent, and the books refuse what does not follow.
 //
-// Nodes are not trusted for their word alone: history is read from the cursor in the books, effects are read from finalized transactions, big
-// deposits and, where a second node is given, every end of an attempt need two nodes that agree, and an attempt is dead only when its signature
-// is unknown after a finalized height above its last valid one was seen.
+// Nodes are not trusted for their word alone: history is read from the cursor in the books, effects are read from finalized transactions, and an
+// attempt is dead only when its signature is unknown after a finalized height above its last valid one was seen. Where a second node is given, one
+// that lies can neither have anything credited that did not come, nor lose a deposit, nor have anything paid twice: both must agree on histories,
+// effects and the ends of attempts, and a transaction may be taken as long as the more patient of them says. It can only hold things up.
 package settle
 
 import (

@@ -16,7 +16,6 @@ import (
 type Cursor struct {
 	Account string `json:"account"`
 	After   string `json:"after"` // signature; empty: from the first
-	Big     int64  `json:"big"`   // minor units; more needs a second node; 0 is never
 }
 
 // DepositBooks are the books as a Watcher sees them.
@@ -33,11 +32,12 @@ type Node struct {
 	Reader chain.Reader
 }
 
-// Watcher proposes what happened to the treasury's token accounts, in its order.
+// Watcher proposes what happened to the treasury's token accounts, in its order. Where there is a second node, both must agree on which
+// transactions there are and on what each did, however small: the word of one that hides a deposit, or says that it failed, would lose it.
 type Watcher struct {
 	Books  DepositBooks
 	First  Node
-	Second Node // its Reader is nil where there is none: big deposits then go into suspense, on the word of one
+	Second Node // its Reader is nil where there is none: big deposits then go into suspense, on the word of one, and small ones are believed
 	Every  time.Duration
 	Log    *slog.Logger
 }
@@ -75,17 +75,41 @@ func (w *Watcher) account(ctx context.Context, cursor Cursor) (int, error) {
 		if err != nil {
 			return taken, fmt.Errorf("reading the history after %q: %w", cursor.After, err)
 		}
-		for _, signature := range page {
+		agreed, dissent := w.agreed(ctx, cursor, page)
+		for _, signature := range agreed {
 			if err := w.transaction(ctx, cursor, signature); err != nil {
 				return taken, err
 			}
 			cursor.After = string(signature)
 			taken++
 		}
-		if len(page) < pageSize {
-			return taken, nil
+		if dissent != nil || len(page) < pageSize {
+			return taken, dissent
 		}
 	}
+}
+
+// agreed is the beginning of a page of the first node's that the second has as well, in the same order, and an error where that is not all of it.
+// That the second has more is none: the first is behind, and nothing is passed over.
+func (w *Watcher) agreed(ctx context.Context, cursor Cursor, page []chain.Signature) ([]chain.Signature, error) {
+	if len(page) == 0 || w.Second.Reader == nil {
+		return page, nil
+	}
+	other, err := w.Second.Reader.History(ctx, chain.Address(cursor.Account), chain.Signature(cursor.After), len(page))
+	if err != nil {
+		return nil, fmt.Errorf("confirming the history after %q: %w", cursor.After, err)
+	}
+	n := 0
+	for n < min(len(page), len(other)) && page[n] == other[n] {
+		n++
+	}
+	switch {
+	case n == len(page):
+		return page, nil
+	case n == len(other):
+		return page[:n], fmt.Errorf("confirming transaction %s: %s does not know it yet: %w", page[n], w.Second.Name, chain.ErrLag)
+	}
+	return page[:n], fmt.Errorf("%s and %s do not agree on what comes next: transaction %s or %s", w.First.Name, w.Second.Name, page[n], other[n])
 }
 
 // transaction proposes one transaction. It is never skipped: what cannot be read, or confirmed by the second node that there is, is tried again
@@ -96,7 +120,7 @@ func (w *Watcher) transaction(ctx context.Context, cursor Cursor, signature chai
 		return fmt.Errorf("reading transaction %s: %w", signature, err)
 	}
 	witnesses := []string{w.First.Name}
-	if cursor.Big > 0 && effect.Delta > cursor.Big && w.Second.Reader != nil {
+	if w.Second.Reader != nil {
 		again, err := w.Second.Reader.Effect(ctx, signature, chain.Address(cursor.Account))
 		if err != nil {
 			return fmt.Errorf("confirming transaction %s: %w", signature, err)

@@ -68,7 +68,7 @@ func writeKey(path, name string) string {
 // world is a chain, the books of the pure packages, and whoever acts on them. Chance comes from a seed, and nothing runs at once: an actor
 // gives another one its turn, or dies, wherever it calls out.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	rng       *rand.Rand
 	chain     *fake.Chain
 	now       time.Time
@@ -84,6 +84,10 @@ type world struct {
 	died      map[string]int // by the step at which
 	requests  int
 	posted    int
+	lies      fake.Lies // of the first node, now
+	hoards    bool      // the first node takes first attempts and keeps them, now
+	hoard     map[string]bool
+	caught    int // times that two nodes did not agree
 	log       *slog.Logger
 }
 
@@ -97,9 +101,9 @@ type actor struct {
 
 type death struct{}
 
-func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chain: fake.New(fake.Config{FinalityAge: 3, Window: 12}), now: start,
-		deposits: deposit.NewBook(), payouts: payout.NewBook(), ledger: ledger.New(), purses: map[money.Asset]settle.Purse{}, payers: named(tenants, tenantName), receivers: named(suppliers, supplierName), died: map[string]int{},
+func newWorld(t testing.TB, seed uint64) *world {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chain: fake.New(fake.Config{FinalityAge: 3, Window: window}), now: start,
+		deposits: deposit.NewBook(), payouts: payout.NewBook(), ledger: ledger.New(), purses: map[money.Asset]settle.Purse{}, payers: named(tenants, tenantName), receivers: named(suppliers, supplierName), died: map[string]int{}, hoard: map[string]bool{},
 		log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	var treasury deposit.Treasury
 	house := walletOf("treasury")
@@ -156,7 +160,11 @@ func (w *world) turn(a *actor) (err error) {
 	if w.deadly && w.chance(5) {
 		w.restore()
 	}
-	return a.step(context.Background())
+	err = a.step(context.Background())
+	if err != nil && (strings.Contains(err.Error(), "do not agree") || strings.Contains(err.Error(), "one node says")) {
+		w.caught++
+	}
+	return err
 }
 
 // restore replaces the books by what a snapshot of them gives.
@@ -176,18 +184,18 @@ func (w *world) join(name string, birth func(*actor) func(context.Context) error
 	w.actors = append(w.actors, a)
 }
 
-// populate starts two coordinators and two signers, the second with a journal of its own that knows nothing of the first.
+// populate starts two coordinators and two signers, each with a first node that may lie and an honest second, and the second signer with a journal of its own that knows nothing of the first.
 func (w *world) populate() {
 	key, dir := keyOf("treasury"), w.t.TempDir()
 	for i := range 2 {
 		w.join(fmt.Sprint("watcher", i), func(a *actor) func(context.Context) error {
 			p := port{a}
-			loop := &settle.Watcher{Books: p, First: settle.Node{Name: "one", Reader: p}, Second: settle.Node{Name: "two", Reader: p}, Log: w.log}
+			loop := &settle.Watcher{Books: p, First: settle.Node{Name: "one", Reader: p}, Second: settle.Node{Name: "two", Reader: honest{p}}, Log: w.log}
 			return func(ctx context.Context) error { _, err := loop.Step(ctx); return err }
 		})
 		w.join(fmt.Sprint("payer", i), func(a *actor) func(context.Context) error {
 			p := port{a}
-			return (&settle.Payer{Books: p, Node: p, Builder: w.chain, Purses: w.purses, Log: w.log}).Step
+			return (&settle.Payer{Books: p, Node: p, Second: honest{p}, Builder: w.chain, Purses: w.purses, Margin: maxLag, Log: w.log}).Step
 		})
 		w.join(fmt.Sprint("checker", i), func(a *actor) func(context.Context) error {
 			p := port{a}
@@ -204,7 +212,7 @@ func (w *world) populate() {
 			if old != nil {
 				w.must(old.Close())
 			}
-			s, err := signer.Open(signer.Config{Key: key, Policy: policy, Journal: journal, Books: port{a}, Node: port{a}, Builder: w.chain, Log: w.log})
+			s, err := signer.Open(signer.Config{Key: key, Policy: policy, Journal: journal, Books: port{a}, Node: port{a}, Second: honest{port{a}}, Margin: maxLag, Builder: w.chain, Log: w.log})
 			w.must(err)
 			old = s
 			return s.Step

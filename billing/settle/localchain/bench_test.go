@@ -13,16 +13,16 @@ import (
 	"raylink/billing/settle/localchain"
 )
 
-// BenchmarkPayouts signs batches and sends them, with preflight, over JSON-RPC to the real token program. One iteration is one batch.
-func BenchmarkPayouts(b *testing.B) {
+// BenchmarkSend signs batches and sends them, with preflight, over JSON-RPC to the real token program. One iteration is one batch.
+func BenchmarkSend(b *testing.B) {
 	for _, transfers := range []int{1, chain.MaxTransfers} {
 		for _, clients := range []int{1, 8} {
-			b.Run(fmt.Sprintf("transfers=%d/clients=%d", transfers, clients), func(b *testing.B) { benchPayouts(b, transfers, clients) })
+			b.Run(fmt.Sprintf("transfers=%d/clients=%d", transfers, clients), func(b *testing.B) { benchSend(b, transfers, clients) })
 		}
 	}
 }
 
-func benchPayouts(b *testing.B, transfers, clients int) {
+func benchSend(b *testing.B, transfers, clients int) {
 	p := newPayer(b, transfers)
 	var next atomic.Int64
 	var group sync.WaitGroup
@@ -51,8 +51,8 @@ func benchPayouts(b *testing.B, transfers, clients int) {
 	}
 }
 
-// BenchmarkDeposits reads the effect of finalized payments, as a watcher does. One iteration is one deposit.
-func BenchmarkDeposits(b *testing.B) {
+// BenchmarkEffect reads the effects of finalized payments, again and again. What a deposit costs until it is credited is measured in settle.
+func BenchmarkEffect(b *testing.B) {
 	p := newPayer(b, 1)
 	const many = 500
 	for n := range many {
@@ -71,7 +71,7 @@ func BenchmarkDeposits(b *testing.B) {
 			b.Fatalf("%+v %v", effect, err)
 		}
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deposits/s")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "effects/s")
 }
 
 // payer is a treasury with a batch of so many receivers.

@@ -35,7 +35,7 @@ type Config struct {
 	Journal string // path of its journal; kept for good, with mode 0600
 	Books   Books
 	Node    chain.Sender // its own: nothing is sent by it
-	Second  chain.Sender // nil where there is none; else both must agree that a transaction is dead
+	Second  chain.Sender // nil where there is none; else both must agree that a transaction is dead, and the later end of a blockhash counts
 	Builder chain.Builder
 	Margin  uint64  // blocks beyond the last valid height before a transaction is dead
 	Anchors Anchors // nil: checkpoints are not put on the chain
@@ -156,6 +156,24 @@ func (s *Signer) before(ctx context.Context, work payout.Work) (*record, error) 
 	return nil, nil
 }
 
+// blockhash is the newest of the first node's. How long it lives is the more patient node's word: one that says less, and keeps the signed bytes back,
+// could have them called dead, another one signed, and both taken. The second is asked later, so an honest one that keeps up says no less than is true.
+func (s *Signer) blockhash(ctx context.Context) (chain.Blockhash, error) {
+	newest, err := s.config.Node.Blockhash(ctx)
+	if err != nil {
+		return chain.Blockhash{}, fmt.Errorf("asking for a blockhash: %w", err)
+	}
+	if s.config.Second == nil {
+		return newest, nil
+	}
+	other, err := s.config.Second.Blockhash(ctx)
+	if err != nil {
+		return chain.Blockhash{}, fmt.Errorf("asking the second node for a blockhash: %w", err)
+	}
+	newest.LastValidHeight = max(newest.LastValidHeight, other.LastValidHeight)
+	return newest, nil
+}
+
 // sign makes a transaction, once the policy allows it, and writes it down before anybody sees it.
 func (s *Signer) sign(ctx context.Context, work payout.Work, rule Rule) (*record, error) {
 	now := time.Now().UTC()
@@ -170,9 +188,9 @@ func (s *Signer) sign(ctx context.Context, work payout.Work, rule Rule) (*record
 	if err := rule.allows(work.Batch, s.journal.spent(now, r.Asset), r.Fresh); err != nil {
 		return nil, fmt.Errorf("the signer's policy refuses: %w", err)
 	}
-	blockhash, err := s.config.Node.Blockhash(ctx)
+	blockhash, err := s.blockhash(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking for a blockhash: %w", err)
+		return nil, err
 	}
 	want := rule.BatchOf(work.Batch)
 	message, err := s.config.Builder.Message(want, blockhash.Hash)

@@ -204,6 +204,38 @@ func TestProposesTheSameBytesAgainAfterACrash(t *testing.T) {
 	}
 }
 
+// hasty is a node whose blockhashes end earlier, or later, than they do.
+type hasty struct {
+	*fake.Chain
+	by int
+}
+
+func (h hasty) Blockhash(ctx context.Context) (chain.Blockhash, error) {
+	b, err := h.Chain.Blockhash(ctx)
+	b.LastValidHeight = uint64(int(b.LastValidHeight) + h.by)
+	return b, err
+}
+
+// TestBelievesTheMorePatientNode: whichever of the two says that a transaction dies early, another is not signed while it can be taken.
+func TestBelievesTheMorePatientNode(t *testing.T) {
+	for name, nodes := range map[string]func(*fake.Chain) (first, second chain.Sender){
+		"the first is hasty":  func(c *fake.Chain) (chain.Sender, chain.Sender) { return hasty{c, -15}, c },
+		"the second is hasty": func(c *fake.Chain) (chain.Sender, chain.Sender) { return c, hasty{c, -15} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.config.Node, b.config.Second = nodes(b.chain)
+			b.open()
+			b.want("pb-1", 1, map[string]int64{"po-1": 60})
+			first := b.signs()
+			b.chain.Tick(10)
+			b.want("pb-1", 2, map[string]int64{"po-1": 60})
+			b.refuses("may still be paid")
+			b.send(first)
+		})
+	}
+}
+
 func TestDoesNotBelieveTheCoordinator(t *testing.T) {
 	b := newBench(t)
 	b.want("pb-1", 1, map[string]int64{"po-1": 60})

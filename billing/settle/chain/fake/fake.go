@@ -254,7 +254,11 @@ func (c *Chain) Blockhash(ctx context.Context) (chain.Blockhash, error) {
 	}
 	defer c.mutex.Unlock()
 	at := c.finalized()
-	return chain.Blockhash{Hash: hashAt(at), LastValidHeight: at + c.cfg.Window}, nil
+	out := chain.Blockhash{Hash: hashAt(at), LastValidHeight: at + c.cfg.Window}
+	if c.faults.lies.Hash != nil {
+		out = c.faults.lies.Hash(out)
+	}
+	return out, nil
 }
 
 func hashAt(height uint64) string {

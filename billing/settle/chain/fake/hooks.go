@@ -24,6 +24,7 @@ type Lies struct {
 	Status  func(chain.Signature, chain.Status) chain.Status
 	History func([]chain.Signature) []chain.Signature
 	Height  func(uint64) uint64
+	Hash    func(chain.Blockhash) chain.Blockhash
 }
 
 // AddMint makes a mint known.
