@@ -60,6 +60,7 @@ type Parts struct {
 	GPUUsers    GPUUsers                   // who computes on a GPU before a lease gets it; nil only where none is ever handed out
 	Provers     prove.Makers               // who proves which device; nil for this build's own
 	WatchGPUs   GPUWatcher                 // what tells of GPUs that become unfit; nil where none are to be watched
+	GPUReadings GPUReadings                // what its last look found, for the view; nil where none are to be watched
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and

@@ -62,3 +62,18 @@ func TestVerdicts(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusShowsGPUs: what the agent's last look at its GPUs found, and of what a driver does not tell nothing.
+func TestStatusShowsGPUs(t *testing.T) {
+	var out bytes.Buffer
+	at := time.Now().Add(-12 * time.Second)
+	showView(&out, supplier.View{GPUs: []supplier.ViewGPU{
+		{Device: "GPU-1", Name: "A100", At: at, Temperature: 41, Power: 61_500, PowerLimit: 400_000, Used: 2 << 30, Memory: 40 << 30, Processes: []int{17, 4}},
+		{Device: "GPU-2", Name: "T4", At: at},
+	}}, true)
+	for _, want := range []string{"A100, 41 °C, 61 W of 400 W, 2 GiB of 40 GiB in use, computing: [17 4], seen 1", "T4, seen 1"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
