@@ -17,6 +17,7 @@ import (
 	"raylink/supplier/converge"
 	"raylink/supplier/device/nvml"
 	"raylink/supplier/image"
+	"raylink/supplier/prove"
 	"raylink/supplier/runtime"
 )
 
@@ -57,7 +58,9 @@ type Parts struct {
 	EgressBytes int64                      // that a lease may send and receive there together; 0 is no limit
 	Wipe        Wiper                      // what clears a GPU before a lease gets it; nil only where none is ever handed out
 	GPUUsers    GPUUsers                   // who computes on a GPU before a lease gets it; nil only where none is ever handed out
+	Provers     prove.Makers               // who proves which device; nil for this build's own
 	WatchGPUs   GPUWatcher                 // what tells of GPUs that become unfit; nil where none are to be watched
+	GPUReadings GPUReadings                // what its last look found, for the view; nil where none are to be watched
 }
 
 // Agent does what one machine is ordered to do, and says what it sees. It adopts what an earlier agent of the machine left running, and
@@ -97,7 +100,7 @@ type Agent struct {
 // New makes an agent; Run runs it.
 func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
-		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
+		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, parts.Provers, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
 		verdicts: make(chan verdict), gpuChanges: make(chan []nvml.Change),
 	}

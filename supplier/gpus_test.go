@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,24 @@ func TestAFaultyGPUIsReported(t *testing.T) {
 		if faults(w.machine)[1] != "" {
 			t.Error("the inventory of the start was written into")
 		}
+	})
+}
+
+// TestTheViewShowsWhatGPUsDo: their owner reads in the view what the last look found, and the group is told none of it.
+func TestTheViewShowsWhatGPUsDo(t *testing.T) {
+	bubble(t, func(w *world) {
+		at := time.Now().UTC()
+		w.readings = func() ([]nvml.Status, time.Time) {
+			return []nvml.Status{{Device: raylink.Device{ID: oneGPU, Name: "A100", Memory: 40 << 30}, Temperature: 41, Power: 61_500, PowerLimit: 400_000, Used: 2 << 30, Processes: []int{17, 4}},
+				{Device: raylink.Device{ID: otherGPU}}}, at
+		}
+		w.drives()
+		want := []ViewGPU{{Device: oneGPU, Name: "A100", At: at, Temperature: 41, Power: 61_500, PowerLimit: 400_000, Used: 2 << 30, Memory: 40 << 30, Processes: []int{17, 4}},
+			{Device: otherGPU, At: at}}
+		w.until("the view shows it", 2*viewEvery, func() bool {
+			v, _, _, err := ReadView(w.dir)
+			return err == nil && reflect.DeepEqual(v.GPUs, want)
+		})
 	})
 }
 

@@ -18,9 +18,12 @@ func makers() prove.Makers {
 // proofs is the agent's part in proofs of compute: it hands the assignments' orders to the loop. Without coordinators that speak of proofs it does nothing.
 type proofs struct{ loop *prove.Loop }
 
-func newProofs(coordinator Coordinator, log *slog.Logger) proofs {
+func newProofs(coordinator Coordinator, provers prove.Makers, log *slog.Logger) proofs {
+	if provers == nil {
+		provers = makers()
+	}
 	if api, ok := coordinator.(prove.Coordinator); ok {
-		return proofs{loop: prove.NewLoop(api, makers(), log)}
+		return proofs{loop: prove.NewLoop(api, provers, log)}
 	}
 	return proofs{}
 }

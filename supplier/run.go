@@ -90,10 +90,11 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	defer fresh.Wait()
 	defer cancel()
 	fresh.Go(func() { me.KeepFresh(ctx, coordinators, log) })
+	gpus := nvml.Open()
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
 		Trust: trust, Known: networkImages(offer.Arch),
-		Host: host, NoEgress: config.NoEgress, EgressBytes: int64(config.Egress), Wipe: cuda.Wipe, GPUUsers: nvml.Open().Computing, WatchGPUs: nvml.Open().Watch,
+		Host: host, NoEgress: config.NoEgress, EgressBytes: int64(config.Egress), Wipe: cuda.Wipe, GPUUsers: nvml.Open().Computing, WatchGPUs: gpus.Watch, GPUReadings: gpus.Last,
 	}, log).Run(ctx)
 }
 

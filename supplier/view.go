@@ -34,6 +34,7 @@ type View struct {
 	Offer   raylink.Offer     `json:"offer"`
 	Host    *raylink.Host     `json:"host,omitempty"`
 	Images  []string          `json:"images,omitempty"`
+	GPUs    []ViewGPU         `json:"gpus,omitempty"` // what they did at the last look
 
 	Coordinator string     `json:"coordinator,omitempty"`  // that took the last report
 	HeardAt     *time.Time `json:"heard_at,omitempty"`     // the last report that was taken
@@ -174,7 +175,7 @@ func (a *Agent) publishBlind() {
 func (a *Agent) show(now time.Time, report wire.AgentReport, owner Owner, will Will) {
 	v := View{
 		Machine: a.parts.Machine, Started: a.started, PID: os.Getpid(), Offer: *report.Offer, Host: report.Host, Images: report.Images,
-		Standing: a.standing, Proofs: a.ordered, Owner: owner, Will: will, Leases: []ViewLease{},
+		Standing: a.standing, Proofs: a.ordered, Owner: owner, Will: will, Leases: []ViewLease{}, GPUs: a.showGPUs(),
 	}
 	if !a.assignedAt.IsZero() {
 		v.AssignedAt = &a.assignedAt

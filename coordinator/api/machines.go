@@ -13,6 +13,7 @@ import (
 	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 )
 
@@ -73,6 +74,11 @@ func (s *Server) Machines(ctx context.Context, account raylink.AccountID, role r
 }
 
 func (s *Server) getMachine(c *gin.Context) (any, error) {
+	if _, token := bearer(c); !token {
+		if id, err := s.peer(c, identity.Machine); err == nil {
+			return s.itself(c, raylink.MachineID(id))
+		}
+	}
 	who, err := s.user(c)
 	if err != nil {
 		return nil, err

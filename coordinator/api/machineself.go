@@ -1,11 +1,16 @@
 package api
 
 import (
+	"context"
+	"time"
+
 	"github.com/gin-gonic/gin"
 
+	"raylink/coordinator/plan"
 	"raylink/coordinator/state"
 	"raylink/raylink"
 	"raylink/raylink/identity"
+	"raylink/raylink/wire"
 )
 
 // keeper is who may act on the machine that a request names: an admin, a supplier, or the machine itself by its certificate, which stands for its
@@ -31,4 +36,28 @@ func (s *Server) keeper(c *gin.Context) (caller, error) {
 		return who, raylink.Errorf(raylink.CodeNotFound, "no machine %q", id)
 	}
 	return who, nil
+}
+
+// itself is a machine as its owner sees it, for its own agent's host: with what the leader has heard of it. Its assignment tells where it stands by the log
+// alone, taken that it is heard, and whether it is heard is what an owner wants to know. Without a leader there is no answer.
+func (s *Server) itself(c *gin.Context, id raylink.MachineID) (any, error) {
+	if _, err := s.keeper(c); err != nil {
+		return nil, err
+	}
+	if err := s.standing(identity.Machine, string(id)); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), seenLimit)
+	defer cancel()
+	var seen SeenAnswer
+	if err := s.leader(ctx, MethodSeen, nil, &seen); err != nil {
+		return nil, err
+	}
+	var v wire.Machine
+	s.Group.Read(func(st *state.State) {
+		if m, ok := st.Machines[id]; ok {
+			v = machineView(st, m, seen, plan.NewStandings(st, seen.plan(), time.Now()), whole)
+		}
+	})
+	return v, nil
 }

@@ -81,6 +81,14 @@ func (s *Server) getTranscript(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.State == state.ProofWalked { // its judge may have judged it a moment ago: who has read so there is not to be told otherwise here
+		if err := s.barrier(c.Request.Context()); err != nil {
+			return nil, err
+		}
+		if p, err = s.proofFor(who, p.ID); err != nil {
+			return nil, err
+		}
+	}
 	if p.SHA256 == "" {
 		return nil, raylink.Errorf(raylink.CodeConflict, "proof %s is %s: nothing was judged", p.ID, p.State).WithHint("a transcript is there once an answer was judged")
 	}

@@ -85,7 +85,7 @@ func surface(t *testing.T, r *rig) map[string][]row {
 			{"", wire.JoinTokenRequest{Kind: "coordinator"}, users(403, 403, 403, 200)},
 		},
 		"GET /v1/machines":     {{"", nil, users(200, 200, 200, 200)}},
-		"GET /v1/machines/:id": {{"/v1/machines/" + mone, nil, users(200, 200, 200, 200)}, {"/v1/machines/" + mtwo, nil, users(200, 200, 404, 200)}, {"/v1/machines/mone", nil, users(200, 200, 200, 200)}},
+		"GET /v1/machines/:id": {{"/v1/machines/" + mone, nil, selves(200, 200, 200, 200, 200)}, {"/v1/machines/" + mtwo, nil, selves(200, 200, 404, 200, 403)}, {"/v1/machines/mone", nil, selves(200, 200, 200, 200, 403)}},
 		"POST /v1/machines/:id/:action": {
 			{"/v1/machines/" + mone + "/drain", wire.MachineAction{}, selves(403, 403, 200, 200, 200)},
 			{"/v1/machines/" + mtwo + "/drain", wire.MachineAction{}, selves(403, 403, 404, 200, 403)},

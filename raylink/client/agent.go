@@ -123,8 +123,12 @@ func (c *Client) OnMachine(ctx context.Context, id raylink.MachineID, action str
 	return err
 }
 
-// Standing is how the group sees the machine that this client speaks for, asked now.
-func (c *Client) Standing(ctx context.Context) (raylink.Standing, error) {
+// Standing is how the group sees the machine that this client speaks for, asked now: with what the leader has heard of it. Where no coordinator can tell
+// that (none leads, or they are of an earlier release), it is what the assignment says, by the log alone.
+func (c *Client) Standing(ctx context.Context, id raylink.MachineID) (raylink.Standing, error) {
+	if m, err := get[wire.Machine](ctx, c, at("machines", string(id)), nil); err == nil && m.Standing.State != "" {
+		return m.Standing, nil
+	}
 	a, _, err := c.Assignment(ctx, "")
 	return a.Standing, err
 }

@@ -64,7 +64,7 @@ func (b *Bed) addSupplier(name string) {
 	coordinators := b.client(name, "", identity.Principal{Kind: identity.Machine, ID: id}.String())
 	p := &part{b: b, name: name, run: func(ctx context.Context) error {
 		return supplier.New(supplier.Parts{Machine: machine, Key: key, Offer: offer, DataDir: filepath.Join(b.dir, name), Coordinator: coordinators,
-			Runtime: b.host.For(machine), Planes: b.wiring.Planes(b.host.Planes(machine)), Address: func() (netip.Addr, error) { return address, nil }}, b.log.With("at", name)).Run(ctx)
+			Provers: b.provers(name), Runtime: b.host.For(machine), Planes: b.wiring.Planes(b.host.Planes(machine)), Address: func() (netip.Addr, error) { return address, nil }}, b.log.With("at", name)).Run(ctx)
 	}}
 	b.parts[name] = p
 	p.start()

@@ -1,10 +1,13 @@
 package testbed
 
 import (
+	"context"
 	"sync"
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/challenge"
+	"raylink/supplier/prove"
 )
 
 // shelf keeps a coordinator's transcripts in memory.
@@ -40,4 +43,50 @@ func (b *Bed) Propose(c state.Command) {
 	results, _, err := b.coordinator(b.Leader()).node.Propose(b.ctx(), raw)
 	b.must(err)
 	b.must(state.ReadResult(results[0], nil))
+}
+
+// Always is more lies than any story has proofs.
+const Always = 1 << 30
+
+// Lie makes so many of a supplier's next proofs lies.
+func (b *Bed) Lie(name string, proofs int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lies[name] = proofs
+}
+
+// liesNow says whether a supplier's proof that begins now is a lie, and counts it.
+func (b *Bed) liesNow(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lies[name] == 0 {
+		return false
+	}
+	b.lies[name]--
+	return true
+}
+
+// provers are a supplier's: the real one for its processor, which lies where the story says so.
+func (b *Bed) provers(name string) prove.Makers {
+	return prove.Makers{raylink.DeviceCPU: func(device string) (prove.Prover, error) {
+		p, err := prove.CPU(device)
+		return &liar{Prover: p, lies: func() bool { return b.liesNow(name) }}, err
+	}}
+}
+
+// liar commits to other results than it has computed, by one bit of each link.
+type liar struct {
+	prove.Prover
+	lies func() bool
+}
+
+// Begin computes as the prover does.
+func (l *liar) Begin(ctx context.Context, task challenge.Task, seed challenge.Seed) (challenge.Commitment, error) {
+	c, err := l.Prover.Begin(ctx, task, seed)
+	if err == nil && l.lies() {
+		for i := range c.Roots {
+			c.Roots[i][0] ^= 1
+		}
+	}
+	return c, err
 }

@@ -16,17 +16,12 @@ import (
 func TestProofs(t *testing.T) {
 	t.Parallel()
 	Run(t, 3, 3, func(b *Bed) {
-		on, memory := true, false
-		_, err := b.Admin.SetProofPolicy(b.ctx(), wire.ProofPolicy{Required: &on, Memory: &memory, Work: "1ms", Compute: "14s", Walk: "5s"})
-		b.must(err)
+		b.askProofs()
 		b.plenty()
 		if _, err := b.Tenant.CreateQuote(b.ctx(), wire.QuoteRequest{Manifest: fmt.Sprintf(manifest, "early", 1)}); raylink.AsError(err).Code != raylink.CodeCapacity {
 			t.Errorf("nothing is proven yet, and a quote says %v", err)
 		}
-		for _, id := range b.machines {
-			b.Propose(&state.SetHost{ID: id, Host: raylink.Host{OS: "a system", Arch: "amd64", Memory: 16 << 30, Devices: []raylink.Device{
-				{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: "a processor", Cores: 4, Threads: 8}}}})
-		}
+		b.tellHosts()
 		b.Until("all machines are proven", time.Minute, func() bool {
 			proven := 0
 			b.Read(func(s *state.State) {
@@ -54,6 +49,23 @@ func TestProofs(t *testing.T) {
 		b.Ready(id)
 		b.midProof(id)
 	})
+}
+
+// askProofs asks for proofs of tiny sizes, for which the deadlines of a busy test machine suffice.
+func (b *Bed) askProofs() {
+	b.t.Helper()
+	on, memory := true, false
+	_, err := b.Admin.SetProofPolicy(b.ctx(), wire.ProofPolicy{Required: &on, Memory: &memory, Work: "1ms", Compute: "14s", Walk: "5s"})
+	b.must(err)
+}
+
+// tellHosts lets every machine say that it has a processor, which is to be proven then.
+func (b *Bed) tellHosts() {
+	b.t.Helper()
+	for _, id := range b.machines {
+		b.Propose(&state.SetHost{ID: id, Host: raylink.Host{OS: "a system", Arch: "amd64", Memory: 16 << 30, Devices: []raylink.Device{
+			{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: "a processor", Cores: 4, Threads: 8}}}})
+	}
 }
 
 // midProof kills the leader while proofs are under way.

@@ -46,6 +46,7 @@ type Bed struct {
 	mu      sync.Mutex
 	cuts    map[pair]bool
 	weather chan struct{}     // closed when a cut is made or healed
+	lies    map[string]int    // by the supplier's name: so many of its next proofs are lies
 	grants  map[string]string // by their reasons: "asked", then "acknowledged"
 	wait    sync.WaitGroup    // requests of API handlers
 }
@@ -92,7 +93,7 @@ const gateways = 2
 func New(t *testing.T, dir string, coordinators, suppliers int) *Bed {
 	t.Helper()
 	b := &Bed{t: t, dir: dir, history: history{entries: map[uint64][32]byte{}}, log: slog.New(slog.DiscardHandler), host: scripted.NewHost().AnyImage(), net: pipenet.New(), parts: map[string]*part{},
-		machines: map[string]raylink.MachineID{}, cuts: map[pair]bool{}, weather: make(chan struct{}), grants: map[string]string{}}
+		machines: map[string]raylink.MachineID{}, cuts: map[pair]bool{}, weather: make(chan struct{}), lies: map[string]int{}, grants: map[string]string{}}
 	if os.Getenv("RAYLINK_LOG") != "" {
 		b.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}

@@ -38,6 +38,8 @@ type fake struct {
 	free     money.Amount
 	clusters []*wire.Cluster
 	machine  wire.Machine
+	stands   raylink.Standing // what an enrolled machine is told of itself, and silent what the leader says where that hears it no more
+	silent   bool
 	tokens   []wire.Token
 	grown    bool             // the second one belongs to the group
 	second   *httptest.Server // a coordinator that the group has grown by

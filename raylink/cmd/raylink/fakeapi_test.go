@@ -51,7 +51,14 @@ func (f *fake) getMachine(r *http.Request) (any, *raylink.Error) {
 	if r.PathValue("id") != string(f.machine.ID) {
 		return nil, raylink.Errorf(raylink.CodeNotFound, "there is no machine %s", r.PathValue("id")).WithHint("`raylink machine list` shows them")
 	}
-	return f.machine, nil
+	m := f.machine
+	if isMachine(r) {
+		m.Standing = f.stands
+		if f.silent {
+			m.Standing.State, m.Standing.Reason = raylink.MachineDown, raylink.ReasonSilent
+		}
+	}
+	return m, nil
 }
 
 func (f *fake) postMachine(r *http.Request) (any, *raylink.Error) {

@@ -26,9 +26,8 @@ import (
 func (f *fake) machineRoutes() map[string]handler {
 	return map[string]handler{
 		"GET /v1/agent/assignment": func(*http.Request) (any, *raylink.Error) {
-			reliability := int64(9_987)
 			return wire.Assignment{Revision: "1", Leases: []wire.LeaseOrder{}, Coordinators: []string{f.coordinator.URL},
-				Standing: raylink.Standing{State: raylink.MachineReady, Reliability: &reliability, Minutes: 120, Lost: 1}}, nil
+				Standing: f.stands}, nil
 		},
 		"POST /v1/agent/report": func(*http.Request) (any, *raylink.Error) { return nil, nil },
 	}
@@ -46,7 +45,8 @@ func (f *fake) enrol(data string) error {
 	if err != nil {
 		return err
 	}
-	f.machine.ID = identity.MachineID(public)
+	reliability := int64(9_987)
+	f.machine.ID, f.stands = identity.MachineID(public), raylink.Standing{State: raylink.MachineReady, Reliability: &reliability, Minutes: 120, Lost: 1}
 	template := &x509.Certificate{SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "machine:" + string(f.machine.ID)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(20 * time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	leaf, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
@@ -74,6 +74,12 @@ func (f *fake) enrol(data string) error {
 		}
 	}
 	return nil
+}
+
+func (f *fake) deafen() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent = true
 }
 
 // await FILE TEXT waits until a file says something.

@@ -36,6 +36,8 @@ func TestSessions(t *testing.T) {
 				ts.Check(ts.Value(networkKey{}).(*fake).enrol(ts.MkAbs(args[0])))
 			},
 			"await": await,
+			// deafen lets the leader hear the enrolled machine no more, though its reports are taken.
+			"deafen": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(networkKey{}).(*fake).deafen() },
 			// books FILE makes it the network's journal.
 			"books": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Value(networkKey{}).(*fake).keep([]byte(ts.ReadFile(args[0])))

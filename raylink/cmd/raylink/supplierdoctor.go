@@ -71,10 +71,10 @@ func doctorAsk(config supplier.Config) doctor.Ask {
 			ask.Orders[l.Lease] = true
 		}
 	}
-	if c, _, err := group(config); err == nil {
+	if c, id, err := group(config); err == nil {
 		ask.Stand = func(ctx context.Context) (raylink.Standing, error) {
 			defer c.Close()
-			return c.Standing(ctx)
+			return c.Standing(ctx, id)
 		}
 	}
 	return ask

@@ -74,7 +74,7 @@ func askStanding(ctx context.Context, config supplier.Config) (raylink.MachineID
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, askGroup)
 	defer cancel()
-	s, err := c.Standing(ctx)
+	s, err := c.Standing(ctx, id)
 	if err != nil {
 		return id, groupView{Error: err.Error()}
 	}

@@ -187,9 +187,11 @@ func showView(w io.Writer, v supplier.View, runs bool) {
 	if v.Will.Leaves != nil {
 		leaves = moment(*v.Will.Leaves)
 	}
-	pairs(w, "  ", "agent", state, "contact", contact, "no contact", silent, "containers", v.Engine,
+	lines := []string{"agent", state, "contact", contact, "no contact", silent, "containers", v.Engine,
 		"offers", fmt.Sprintf("%s cores at %s a core, %s of memory, %s", quantity(v.Offer.Resources.CPU), rate(v.Offer.CPUHour), size(v.Offer.Resources.Memory), v.Offer.Arch),
-		"devices", devices(v.Host), "images", strings.Join(v.Images, ", "), "hours", hours, "nothing new", pause, "leaves", leaves, "proofs", proofs(v))
+		"devices", devices(v.Host)}
+	lines = append(lines, gpuLines(v.GPUs)...)
+	pairs(w, "  ", append(lines, "images", strings.Join(v.Images, ", "), "hours", hours, "nothing new", pause, "leaves", leaves, "proofs", proofs(v))...)
 	if len(v.Leases) == 0 {
 		fmt.Fprintln(w, "  no leases")
 		return
@@ -240,4 +242,28 @@ func proofs(v supplier.View) string {
 		out = append(out, fmt.Sprintf("%s of %s until %s", p.ID, p.Device, moment(p.Deadline)))
 	}
 	return strings.Join(out, ", ")
+}
+
+// gpuLines are what the GPUs do, for pairs. Of what a driver does not tell nothing is said.
+func gpuLines(gpus []supplier.ViewGPU) []string {
+	var lines []string
+	for _, g := range gpus {
+		says := []string{g.Name}
+		if g.Temperature > 0 {
+			says = append(says, fmt.Sprintf("%d °C", g.Temperature))
+		}
+		if g.Power > 0 && g.PowerLimit > 0 {
+			says = append(says, fmt.Sprintf("%d W of %d W", g.Power/1000, g.PowerLimit/1000))
+		} else if g.Power > 0 {
+			says = append(says, fmt.Sprintf("%d W", g.Power/1000))
+		}
+		if g.Memory > 0 {
+			says = append(says, size(g.Used)+" of "+size(g.Memory)+" in use")
+		}
+		if len(g.Processes) > 0 {
+			says = append(says, strings.TrimSuffix(fmt.Sprintln("computing:", g.Processes), "\n"))
+		}
+		lines = append(lines, "gpu", fmt.Sprintf("%s, seen %s (%s)", strings.Join(says, ", "), ago(&g.At), g.Device))
+	}
+	return lines
 }

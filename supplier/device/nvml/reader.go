@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,8 +27,10 @@ type Reader struct {
 	interval time.Duration
 	turn     chan struct{} // holds one thing while a goroutine is in the library
 
-	mu   sync.Mutex
-	xids map[string]uint64 // by UUID: the last that made a GPU unfit, until this program ends
+	mu     sync.Mutex
+	xids   map[string]uint64 // by UUID: the last that made a GPU unfit, until this program ends
+	last   []Status          // of the last look, where it went well
+	lastAt time.Time
 }
 
 // Open prepares to ask the driver's library. Nothing is loaded yet.
@@ -50,18 +53,30 @@ func (r *Reader) Devices(ctx context.Context) (version string, devices []raylink
 // Look is Devices with what the GPUs do at the moment.
 func (r *Reader) Look(ctx context.Context) (version string, statuses []Status, err error) {
 	answer, err := r.ask(ctx, r.look)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.lastAt = nil, time.Time{}
 	if err != nil {
 		return "", nil, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for i := range answer.statuses {
 		s := &answer.statuses[i]
 		if s.Xid = r.xids[s.Device.ID]; s.Device.Fault == "" {
 			s.Device.Fault = XidFault(s.Xid)
 		}
 	}
+	if answer.err == nil {
+		r.last, r.lastAt = slices.Clone(answer.statuses), time.Now()
+	}
 	return answer.version, answer.statuses, answer.err
+}
+
+// Last is what the last look found, as Watch takes one every Interval, and when; nothing before the first, and where the driver did not answer that one. It
+// asks the driver nothing.
+func (r *Reader) Last() ([]Status, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.last), r.lastAt
 }
 
 type answer struct {

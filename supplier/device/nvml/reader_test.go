@@ -76,6 +76,9 @@ func TestWellServer(t *testing.T) {
 		t.Errorf("GPU 3 is %+v", s)
 	}
 	r := newReader(server, Limit, Interval)
+	if statuses, at := r.Last(); statuses != nil || !at.IsZero() {
+		t.Errorf("before the first look it has found %v at %v", statuses, at)
+	}
 	if !Built {
 		t.Error("the build that reads says that it cannot")
 	}
@@ -84,6 +87,16 @@ func TestWellServer(t *testing.T) {
 	}
 	if pids, err := r.Computing(t.Context(), "GPU-none"); err == nil || !strings.Contains(err.Error(), "does not list it") {
 		t.Errorf("on a GPU that is not there compute %v, %v", pids, err)
+	}
+	if last, at := r.Last(); len(last) != 8 || last[3].Temperature != 41 || at.IsZero() {
+		t.Errorf("the last look found %+v at %v", last, at)
+	}
+	server.InitFunc = func() driver.Return { return driver.ERROR_UNKNOWN }
+	if _, _, err := r.Look(t.Context()); err == nil {
+		t.Error("it sees GPUs that it has lost")
+	}
+	if last, at := r.Last(); last != nil || !at.IsZero() {
+		t.Errorf("after a look that found the driver gone there are still %+v of %v", last, at)
 	}
 }
 

@@ -4,6 +4,7 @@ package nvml
 
 import (
 	"context"
+	"time"
 
 	"raylink/raylink"
 )
@@ -29,3 +30,6 @@ func (*Reader) Look(context.Context) (driver string, statuses []Status, err erro
 
 // Watch is ErrBuild, at once.
 func (*Reader) Watch(context.Context, func([]Change)) error { return ErrBuild }
+
+// Last is nothing.
+func (*Reader) Last() ([]Status, time.Time) { return nil, time.Time{} }

@@ -18,6 +18,9 @@ func TestBuildSaysSo(t *testing.T) {
 	if _, err := r.Computing(t.Context(), "GPU-1"); !errors.Is(err, ErrBuild) {
 		t.Errorf("of who computes it says %v", err)
 	}
+	if statuses, at := r.Last(); statuses != nil || !at.IsZero() {
+		t.Errorf("it has found %v at %v", statuses, at)
+	}
 	if !errors.Is(err, ErrBuild) || !errors.Is(err2, ErrBuild) || !errors.Is(r.Watch(t.Context(), nil), ErrBuild) || err.Error() != "this build cannot read NVIDIA devices (built without cgo)" {
 		t.Errorf("it says %v, %v", err, err2)
 	}
