@@ -57,6 +57,9 @@ type Parts struct {
 	EgressBytes int64                      // that a lease may send and receive there together; 0 is no limit
 	Wipe        Wiper                      // what clears a GPU before a lease gets it; nil only where none is ever handed out
 	GPUUsers    GPUUsers                   // who computes on a GPU before a lease gets it; nil only where none is ever handed out
+	Disk        Disk                       // how full the disk is; nil only where nothing is really written
+	LeaseDisk   int64                      // bytes of it that a lease may hold; 0 is no bound of the owner's
+	DiskFloor   int64                      // bytes that leases leave free
 	WatchGPUs   GPUWatcher                 // what tells of GPUs that become unfit; nil where none are to be watched
 }
 
@@ -77,6 +80,7 @@ type Agent struct {
 	seen   bool // it has answered once
 	self        // what is known of the machine and its owner
 	gpus   gpuHealth
+	disk   diskWatch
 
 	jobs       sync.WaitGroup
 	outcomes   chan outcome
@@ -84,6 +88,7 @@ type Agent struct {
 	changed    chan struct{}
 	verdicts   chan verdict // of looks into containers that have GPUs
 	gpuChanges chan []nvml.Change
+	fill       chan measured
 
 	network []*ecdsa.PublicKey // the image keys that the assignment in force names
 
@@ -99,7 +104,7 @@ func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
 		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
-		verdicts: make(chan verdict), gpuChanges: make(chan []nvml.Change),
+		verdicts: make(chan verdict), gpuChanges: make(chan []nvml.Change), fill: make(chan measured),
 	}
 }
 
@@ -140,6 +145,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.finish(out)
 		case changes := <-a.gpuChanges:
 			a.learnGPUs(changes)
+		case found := <-a.fill:
+			a.judgeDisk(found)
 		case found := <-a.verdicts:
 			a.judge(ctx, found)
 		case <-ticker.C:
@@ -243,6 +250,7 @@ func (a *Agent) pass(ctx context.Context) {
 			a.count(l, now)
 			a.lookInside(ctx, l, now)
 		}
+		a.watchDisk(ctx, now)
 		a.dispatch(ctx, now)
 		a.forget()
 	}

@@ -120,7 +120,7 @@ func (w *realWorld) startHere(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	agent := New(Parts{
 		Machine: w.machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator, Runtime: w.run, Planes: w.planes,
-		Address: func() (netip.Addr, error) { return w.address, nil },
+		Address: func() (netip.Addr, error) { return w.address, nil }, Disk: realDisk{},
 	}, log)
 	done := make(chan error, 1)
 	go func() { done <- agent.Run(ctx) }()
