@@ -122,7 +122,7 @@ func (a *Agent) judgeDisk(m measured) {
 	var running []lodger
 	for _, one := range m.lodgers {
 		l := a.leases[one.id]
-		if l == nil || !l.named || l.trouble.failure != nil || !l.instance.StartedAt.Equal(one.started) {
+		if l == nil || !l.named || l.order.Want == raylink.WantEnd || l.trouble.failure != nil || !l.instance.StartedAt.Equal(one.started) {
 			continue // it is over, or another container
 		}
 		l.held = one.held.Bytes
