@@ -48,9 +48,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(dataplane.ExitCode(err))
 	}
-	if len(os.Args) == 3 && os.Args[1] == "agent" {
-		if err := agentInContainer(os.Args[2]); err != nil {
-			slog.Error("the agent ended", "error", err)
+	inContainer := map[string]func(string) error{"agent": agentInContainer, "uninstall": uninstallInContainer}
+	if len(os.Args) == 3 && inContainer[os.Args[1]] != nil {
+		if err := inContainer[os.Args[1]](os.Args[2]); err != nil {
+			slog.Error("it ended", "verb", os.Args[1], "error", err)
 			os.Exit(1)
 		}
 		return
