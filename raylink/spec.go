@@ -14,6 +14,7 @@ const Unit = 10_000
 type Resources struct {
 	CPU    int64            `json:"cpu"`              // in 1/10,000 of a core
 	Memory int64            `json:"memory"`           // bytes
+	Disk   int64            `json:"disk,omitempty"`   // bytes that a node may hold of its machine's disk; 0 is the owner's bound alone
 	GPU    int64            `json:"gpu,omitempty"`    // in 1/10,000 of a device
 	Custom map[string]int64 `json:"custom,omitempty"` // Ray's own resources, in 1/10,000
 }

@@ -59,6 +59,9 @@ type Parts struct {
 	Wipe        Wiper                      // what clears a GPU before a lease gets it; nil only where none is ever handed out
 	GPUUsers    GPUUsers                   // who computes on a GPU before a lease gets it; nil only where none is ever handed out
 	Provers     prove.Makers               // who proves which device; nil for this build's own
+	Disk        Disk                       // how full the disk is; nil only where nothing is really written
+	LeaseDisk   int64                      // bytes of it that a lease may hold; 0 is no bound of the owner's
+	DiskFloor   int64                      // bytes that leases leave free
 	WatchGPUs   GPUWatcher                 // what tells of GPUs that become unfit; nil where none are to be watched
 	GPUReadings GPUReadings                // what its last look found, for the view; nil where none are to be watched
 }
@@ -80,6 +83,7 @@ type Agent struct {
 	seen   bool // it has answered once
 	self        // what is known of the machine and its owner
 	gpus   gpuHealth
+	disk   diskWatch
 
 	jobs       sync.WaitGroup
 	outcomes   chan outcome
@@ -87,6 +91,7 @@ type Agent struct {
 	changed    chan struct{}
 	verdicts   chan verdict // of looks into containers that have GPUs
 	gpuChanges chan []nvml.Change
+	fill       chan measured
 
 	network []*ecdsa.PublicKey // the image keys that the assignment in force names
 
@@ -102,7 +107,7 @@ func New(parts Parts, log *slog.Logger) *Agent {
 	return &Agent{
 		parts: parts, log: log, files: files{root: parts.DataDir}, images: image.NewStore(parts.Runtime.Images()), proofs: newProofs(parts.Coordinator, parts.Provers, log), started: time.Now().UTC(),
 		leases: map[raylink.LeaseID]*lease{}, outcomes: make(chan outcome), assigned: make(chan wire.Assignment), changed: make(chan struct{}, 1),
-		verdicts: make(chan verdict), gpuChanges: make(chan []nvml.Change),
+		verdicts: make(chan verdict), gpuChanges: make(chan []nvml.Change), fill: make(chan measured),
 	}
 }
 
@@ -143,6 +148,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.finish(out)
 		case changes := <-a.gpuChanges:
 			a.learnGPUs(changes)
+		case found := <-a.fill:
+			a.judgeDisk(found)
 		case found := <-a.verdicts:
 			a.judge(ctx, found)
 		case <-ticker.C:
@@ -246,6 +253,7 @@ func (a *Agent) pass(ctx context.Context) {
 			a.count(l, now)
 			a.lookInside(ctx, l, now)
 		}
+		a.watchDisk(ctx, now)
 		a.dispatch(ctx, now)
 		a.forget()
 	}

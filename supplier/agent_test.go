@@ -119,6 +119,7 @@ type world struct {
 	readings    GPUReadings
 	machine     *raylink.Host
 	noEgress    bool
+	disk        Disk
 	log         io.Writer // the agent's; read it when the agent is stopped
 	stop        func()
 }
@@ -141,6 +142,7 @@ func (w *world) start() {
 		Machine: machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator,
 		Offer:   raylink.Offer{Arch: "amd64", Resources: raylink.Resources{CPU: 2 * raylink.Unit, Memory: 4 << 30}},
 		Runtime: w.host.For(machine), Planes: w.host.Planes(machine), Trust: w.trust, Known: w.known, Wipe: w.wipe, GPUUsers: w.users, WatchGPUs: w.watch, GPUReadings: w.readings, Host: w.machine, NoEgress: w.noEgress,
+		Disk: w.disk, LeaseDisk: 64 << 30, DiskFloor: 5 << 30,
 		Address: func() (netip.Addr, error) { return netip.MustParseAddr("192.0.2.7"), nil },
 	}, slog.New(slog.NewTextHandler(w.log, nil)))
 	done := make(chan error, 1)

@@ -35,6 +35,8 @@ type Config struct {
 	Emulate    string   `flag:"emulate-arch" help:"offer this architecture instead of the machine's own; for tests, where the kernel runs foreign binaries through an emulator"`
 	NoEgress   bool     `flag:"no-egress" help:"let no lease reach the Internet; its tenant is told so"`
 	Egress     Bytes    `flag:"egress-bytes" default:"100Gi" help:"what one lease may send to and receive from the Internet together, such as 20Gi; a tenant may ask for less"`
+	LeaseDisk  Bytes    `flag:"lease-disk" default:"64Gi" help:"what one lease may hold of the disk, such as 200Gi; a tenant may ask for less. One that holds more is ended"`
+	DiskFloor  Bytes    `flag:"disk-floor" default:"5Gi" help:"what leases leave free of the disk of --data: below it the one that holds most is ended"`
 	Address    string   `flag:"address" help:"IP address under which other machines reach this one; by default the one it speaks to the coordinators from"`
 }
 

@@ -60,7 +60,7 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 	}
 	w.Items = []WouldItem{
 		{"network", join, "UDP from a port of the system's choice, for the lease's encrypted mesh; TLS to gateways", "with the agent, or the lease"},
-		{"files", root + ": key, certificate, settings, last orders (mode 0700)", root + "/leases/ID: start script, Ray's session and state; " + root + "/minutes/ID.json: signed minutes", "leases with their lease, the rest with `raylink supplier uninstall`"},
+		{"files", root + ": key, certificate, settings, last orders (mode 0700)", root + "/leases/ID: start script, Ray's session and state" + config.wouldHold() + "; " + root + "/minutes/ID.json: signed minutes", "leases with their lease, the rest with `raylink supplier uninstall`"},
 		{"sockets", "none", filepath.Dir(dataplane.SocketPath("")) + ", " + uapiSockets + ": control of the lease's data plane", "with the lease"},
 		{"ports that listen", "none", "one UDP port a lease; the proxy to the Internet listens in the lease's own namespace alone", "with the lease"},
 		{"containers", "none", fmt.Sprintf("one, raylink-ID, labelled raylink.machine: no network, no capability, limits on processors, memory and pids; with --data-planes container a second one, %sID, on the host's network", planeName("")), "with the lease"},
@@ -74,6 +74,18 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 		w.Items[4].Then, w.Items[5].Then, w.Items[7].Then, w.Items[8].Then = "none: the runtime is scripted", "none", "none", "none"
 	}
 	return w, nil
+}
+
+// wouldHold is what a lease could hold of the disk.
+func (c *Config) wouldHold() string {
+	out := ""
+	if c.LeaseDisk > 0 {
+		out += ", " + gib(int64(c.LeaseDisk)) + " a lease at most (--lease-disk)"
+	}
+	if c.DiskFloor > 0 {
+		out += ", leaving " + gib(int64(c.DiskFloor)) + " free (--disk-floor)"
+	}
+	return out
 }
 
 // wouldEgress is what a lease could reach of the Internet, how much of it, and through what.

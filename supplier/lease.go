@@ -56,6 +56,8 @@ type lease struct {
 	stray    bool      // one was found that cannot be adopted
 	ends     []time.Time
 	inside   inside
+	held     int64 // bytes of the disk, as measured last
+	evicted  bool  // it took more of the disk than it may
 
 	mesh    string // digest of what the data plane was told
 	reached string
@@ -122,6 +124,7 @@ func (l *lease) have(now time.Time, image bool) converge.Have {
 		Image: image, Dir: l.dir, Files: l.written, Go: l.goes, Pid: l.instance.Pid, Mesh: l.mesh, Reached: l.reached,
 		Wait:    now.Before(l.trouble.until) || !l.adopting.IsZero(),
 		GivenUp: l.trouble.failure != nil,
+		Evicted: l.evicted,
 	}
 	switch {
 	case l.instance.Running:
@@ -249,6 +252,9 @@ func (l *lease) fail(step converge.Kind, err error, now time.Time) {
 }
 
 func (l *lease) giveUp(stage, reason, hint string) {
+	if l.evicted && l.trouble.failure != nil {
+		return // what goes wrong while it is taken away is not why it ended
+	}
 	l.trouble.failure = &raylink.Failure{Stage: stage, Reason: reason, Hint: hint}
 }
 

@@ -50,9 +50,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(dataplane.ExitCode(err))
 	}
-	if len(os.Args) == 3 && os.Args[1] == "agent" {
-		if err := agentInContainer(os.Args[2]); err != nil {
-			slog.Error("the agent ended", "error", err)
+	inContainer := map[string]func(string) error{"agent": agentInContainer, "uninstall": uninstallInContainer}
+	if len(os.Args) == 3 && inContainer[os.Args[1]] != nil {
+		if err := inContainer[os.Args[1]](os.Args[2]); err != nil {
+			slog.Error("it ended", "verb", os.Args[1], "error", err)
 			os.Exit(1)
 		}
 		return
@@ -122,7 +123,7 @@ func (w *realWorld) startHere(log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	agent := New(Parts{
 		Machine: w.machine, Key: w.key, DataDir: w.dir, Coordinator: w.coordinator, Runtime: w.run, Planes: w.planes,
-		Address: func() (netip.Addr, error) { return w.address, nil },
+		Address: func() (netip.Addr, error) { return w.address, nil }, Disk: realDisk{},
 	}, log)
 	done := make(chan error, 1)
 	go func() { done <- agent.Run(ctx) }()

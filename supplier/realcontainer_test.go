@@ -63,15 +63,19 @@ func agentInContainer(dir string) error {
 		return err
 	}
 	defer shut()
+	unlock, err := files{root: dir}.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	where := &locator{foreign: true, coordinators: func() []string { return []string{os.Getenv("COORDINATOR")} }}
 	return New(Parts{
 		Machine: machine, Key: key, DataDir: dir, Coordinator: fileCoordinator{dir: dir}, Runtime: run, Planes: planes, Address: where.Address,
 	}, log).Run(ctx)
 }
 
-// TestRealLifeInAContainer is the form of a supplier's one command: the agent in a container that has the engine's socket. The same life,
-// and each time that the agent is replaced its container is killed.
-func TestRealLifeInAContainer(t *testing.T) {
+// newContainerMachine is a machine whose agent will be a container.
+func newContainerMachine(t *testing.T) *realWorld {
 	w := newMachine(t, containerSeed)
 	w.planes.sockets = filepath.Join(w.dir, "run")
 	buildAgentImage(t)
@@ -87,6 +91,13 @@ func TestRealLifeInAContainer(t *testing.T) {
 		shell(t, fmt.Sprintf("docker run -d --name raylink-agent-test --pid=host --cap-add NET_ADMIN --cap-add SYS_ADMIN --device /dev/net/tun "+
 			"-e COORDINATOR=https://%[1]s:7443 -v /var/run/docker.sock:/var/run/docker.sock -v %[2]s:%[2]s %[3]s agent %[2]s", address, w.dir, containerImage))
 	}
+	return w
+}
+
+// TestRealLifeInAContainer is the form of a supplier's one command: the agent in a container that has the engine's socket. The same life,
+// and each time that the agent is replaced its container is killed.
+func TestRealLifeInAContainer(t *testing.T) {
+	w := newContainerMachine(t)
 	w.relay()
 	w.start()
 	t.Cleanup(func() {

@@ -94,7 +94,8 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	return New(Parts{
 		Machine: machine, Key: me.Key(), Offer: offer, DataDir: store.root, Coordinator: coordinators, Runtime: run, Planes: planes, Address: where.Address,
 		Trust: trust, Known: networkImages(offer.Arch),
-		Host: host, NoEgress: config.NoEgress, EgressBytes: int64(config.Egress), Wipe: cuda.Wipe, GPUUsers: nvml.Open().Computing, WatchGPUs: gpus.Watch, GPUReadings: gpus.Last,
+		Host: host, Disk: realDisk{}, LeaseDisk: int64(config.LeaseDisk), DiskFloor: int64(config.DiskFloor), NoEgress: config.NoEgress, EgressBytes: int64(config.Egress),
+		Wipe: cuda.Wipe, GPUUsers: nvml.Open().Computing, WatchGPUs: gpus.Watch, GPUReadings: gpus.Last,
 	}, log).Run(ctx)
 }
 

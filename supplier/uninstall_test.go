@@ -214,6 +214,17 @@ func TestDryRunTellsOfTheInternet(t *testing.T) {
 	}
 }
 
+// TestDryRunTellsOfTheDisk: how much of it a lease could hold, and what would stay free.
+func TestDryRunTellsOfTheDisk(t *testing.T) {
+	config := scriptedConfig(filepath.Join(t.TempDir(), "supplier"))
+	config.LeaseDisk, config.DiskFloor = 64<<30, 5<<30
+	w, err := DryRun(t.Context(), config)
+	i := slices.IndexFunc(w.Items, func(item WouldItem) bool { return item.What == "files" })
+	if err != nil || i < 0 || !strings.Contains(w.Items[i].Then, "64.0 GiB a lease at most (--lease-disk), leaving 5.0 GiB free (--disk-floor)") {
+		t.Errorf("%+v, %v", w, err)
+	}
+}
+
 // TestDryRunChangesNothing: not a file, not a time.
 func TestDryRunChangesNothing(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "tcp://127.0.0.1:1") // whoever asks the engine fails

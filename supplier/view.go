@@ -63,6 +63,7 @@ type ViewLease struct {
 	Restarts      int               `json:"restarts,omitempty"`
 	Unsettled     int               `json:"unsettled,omitempty"`      // minutes that are signed and not settled
 	Egress        int64             `json:"egress_bytes,omitempty"`   // exchanged with the Internet, in whole MiB
+	Disk          int64             `json:"disk_bytes,omitempty"`     // held of the machine's disk, in whole MiB
 	EgressTrouble string            `json:"egress_trouble,omitempty"` // why its way to the Internet is not what was ordered
 	Progress      *wire.Progress    `json:"progress,omitempty"`       // of its image
 	Failure       *raylink.Failure  `json:"failure,omitempty"`
@@ -218,6 +219,7 @@ func (a *Agent) showLease(l *lease, now time.Time, report wire.AgentReport) View
 	v := ViewLease{Lease: l.id, Cluster: l.order.Cluster, Node: l.order.Node, Want: string(l.order.Want), ReadyAt: l.order.ReadyAt,
 		Restarts: l.instance.Restarts, Unsettled: len(l.tally.Records),
 		Egress:        l.tally.Egress >> 20 << 20, // whole, so that not every look writes a view
+		Disk:          l.held >> 20 << 20,
 		EgressTrouble: clip(l.status.EgressTrouble)}
 	v.Stage = converge.Stage(l.order, l.have(now, a.images.Present(l.order.Image)))
 	for _, r := range report.Leases {

@@ -29,6 +29,8 @@ const (
 	maxCPU    = 1024 * raylink.Unit
 	maxMemory = 16 << 40
 	minMemory = 512 << 20 // Ray's own processes take about as much
+	maxDisk   = 1 << 50
+	minDisk   = 256 << 20 // a session's logs and the GCS's storage
 	maxGPU    = 64
 	maxEnvSum = 128 << 10 // bytes of a group's names and values; the kernel refuses a start with 2 MiB of them
 )
@@ -93,7 +95,7 @@ func (p *parser) limits(path string, r corev1.ResourceRequirements) raylink.Reso
 				}
 				out.GPU = n
 			case name == "ephemeral-storage":
-				p.note("C.resources.storage", at, "ignored: Raylink does not bound a node's disk yet")
+				p.disk(at, q, &out)
 			default:
 				p.unsupported(at, "not supported by Raylink: machines offer cpu, memory and nvidia.com/gpu; Ray's own resources go into the group's `resources`")
 			}
@@ -106,6 +108,15 @@ func (p *parser) limits(path string, r corev1.ResourceRequirements) raylink.Reso
 		}
 	}
 	return out
+}
+
+// disk takes the bound of a node's disk. A limit counts before a request, as with cpu and memory; limits are gone through first.
+func (p *parser) disk(at string, q resource.Quantity, out *raylink.Resources) {
+	n := p.quantity(at, q, 1, minDisk, maxDisk)
+	if out.Disk == 0 {
+		out.Disk = n
+	}
+	p.note("C.resources.storage", at, "a node that holds more of the disk is ended, with the reason; a machine's owner may give less (64Gi, unless he says otherwise)")
 }
 
 func textKeys(l corev1.ResourceList) map[string]struct{} {

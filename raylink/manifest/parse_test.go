@@ -231,6 +231,7 @@ func groupRefusals() map[string]refusal {
 		"many selectors":  {in("region: eu", "region: eu"+many(65, func(i int) string { return ", k" + itoa(i) + ": v" })), p0 + "nodeSelector: has 68 labels; the limit is 64"},
 		"fine cpu":        {in("cpu: 500m", "cpu: 1u"), "out of bounds"},
 		"huge memory":     {in("memory: 2Gi", "memory: 1Ei"), "out of bounds"},
+		"little disk":     {in(`nvidia.com/gpu: "1"`, `nvidia.com/gpu: "1", ephemeral-storage: 1Mi`), p0 + "containers[0].resources.limits.ephemeral-storage: 1Mi is out of bounds"},
 		"half a gpu":      {in(`nvidia.com/gpu: "1"`, `nvidia.com/gpu: 1500m`), "whole number"},
 		"tpu":             {in(`nvidia.com/gpu: "1"`, `google.com/tpu: "4"`), p0 + "containers[0].resources.limits.google.com/tpu: not supported"},
 		"volume":          {in("emptyDir: {}", "hostPath: {path: /}"), p0 + "volumes[0]: not supported by Raylink yet; remove it"},

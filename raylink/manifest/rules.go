@@ -100,7 +100,7 @@ func groupRules() []rule {
 
 		{"C.name", silent, "", whyKubernetes},
 		{"C.image", honour, "", "the same in every group, mapped by Raylink's catalogue"},
-		{"C.resources.limits", honour, "", "cpu, memory, nvidia.com/gpu"},
+		{"C.resources.limits", honour, "", "cpu, memory, nvidia.com/gpu; ephemeral-storage bounds what a node may hold of its machine's disk (`/tmp/ray` and what else it writes there)"},
 		{"C.resources.requests", honour, "", "where there is no limit; otherwise a node is rented at its limits"},
 		{"C.env[*].name", honour, "", ""},
 		{"C.env[*].value", honour, "", "$(NAME) of an earlier variable is put in"},

@@ -72,6 +72,7 @@ type Have struct {
 	Go        bool   // the go file is there
 	Wait      bool   // something failed a moment ago; do not try again yet
 	GivenUp   bool   // it failed for good: nothing more until the lease ends
+	Evicted   bool   // and what is there of it goes at once, because the machine cannot bear it
 }
 
 // Nothing says that there is nothing left of the lease.
@@ -96,6 +97,8 @@ func Steps(orders Orders, have map[raylink.LeaseID]Have) []Step {
 		var kinds []Kind
 		switch {
 		case all[lease].Wait:
+		case named && all[lease].Evicted:
+			kinds = end(all[lease])
 		case named && order.Want != raylink.WantEnd:
 			kinds = build(order, all[lease])
 		case named || orders.Received:

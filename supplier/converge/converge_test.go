@@ -71,6 +71,8 @@ func TestTranscripts(t *testing.T) {
 		{"the end of what never began", "", order(raylink.WantEnd), Have{Image: true}},
 		{"the end of what was given up", "stop-container remove-dir", order(raylink.WantEnd), Have{Dir: true, Container: Broken, GivenUp: true}},
 		{"given up", "", order(raylink.WantRun), with(whole(), func(h *Have) { h.GivenUp, h.Container = true, Broken })},
+		{"evicted", "stop-container stop-plane remove-dir", order(raylink.WantRun), with(whole(), func(h *Have) { h.GivenUp, h.Evicted = true, true })},
+		{"evicted, and gone", "", order(raylink.WantRun), Have{Image: true, GivenUp: true, Evicted: true}},
 		{"waiting", "", order(raylink.WantRun), Have{Wait: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -179,6 +181,7 @@ func drawHave(t *rapid.T, o wire.LeaseOrder) Have {
 		Plane: presence.Draw(t, "plane"), Attached: rapid.IntRange(1, 2).Draw(t, "attached"), GivenUp: rapid.IntRange(0, 9).Draw(t, "given up") == 0,
 		Mesh: rapid.SampledFrom([]string{"", "old", PlaneDigest(o)}).Draw(t, "mesh"),
 	}
+	h.Evicted = h.GivenUp && rapid.Bool().Draw(t, "evicted")
 	if h.Container == Alive {
 		h.Pid = 1
 	}
@@ -241,7 +244,7 @@ func check(t *rapid.T, orders Orders, before, have map[raylink.LeaseID]Have) {
 		named[o.Lease] = true
 		h := have[o.Lease]
 		switch {
-		case o.Want == raylink.WantEnd:
+		case o.Want == raylink.WantEnd, h.Evicted:
 			if !h.Nothing() {
 				t.Fatalf("%s ended but there is %+v", o.Lease, h)
 			}

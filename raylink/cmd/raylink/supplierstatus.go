@@ -196,7 +196,7 @@ func showView(w io.Writer, v supplier.View, runs bool) {
 		fmt.Fprintln(w, "  no leases")
 		return
 	}
-	rows := [][]string{{"LEASE", "NODE", "WANTED", "STAGE", "SINCE", "UNSETTLED", "INTERNET", "IMAGE", "TROUBLE"}}
+	rows := [][]string{{"LEASE", "NODE", "WANTED", "STAGE", "SINCE", "UNSETTLED", "DISK", "INTERNET", "IMAGE", "TROUBLE"}}
 	for _, l := range v.Leases {
 		fetch, trouble := "", l.Trouble
 		if p := l.Progress; p != nil {
@@ -205,7 +205,10 @@ func showView(w io.Writer, v supplier.View, runs bool) {
 		if l.Failure != nil {
 			trouble = l.Failure.Stage + ": " + l.Failure.Reason
 		}
-		out := ""
+		out, disk := "", ""
+		if l.Disk > 0 {
+			disk = size(l.Disk)
+		}
 		if l.Egress > 0 {
 			out = size(l.Egress)
 		}
@@ -213,7 +216,7 @@ func showView(w io.Writer, v supplier.View, runs bool) {
 			out = strings.TrimSpace(out + " (see TROUBLE)")
 			trouble = strings.TrimPrefix(trouble+"; Internet: "+l.EgressTrouble, "; ")
 		}
-		rows = append(rows, []string{string(l.Lease), l.Node, l.Want, string(l.Stage), ago(l.ReadyAt), fmt.Sprint(l.Unsettled), out, fetch, strings.Join(strings.Fields(trouble), " ")})
+		rows = append(rows, []string{string(l.Lease), l.Node, l.Want, string(l.Stage), ago(l.ReadyAt), fmt.Sprint(l.Unsettled), disk, out, fetch, strings.Join(strings.Fields(trouble), " ")})
 	}
 	grid(w, "  ", rows...)
 	if v.More > 0 {

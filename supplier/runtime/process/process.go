@@ -271,6 +271,11 @@ func (r *Runtime) List(context.Context) ([]runtime.Instance, error) {
 	return out, nil
 }
 
+// Places is where a lease's home and log are.
+func (r *Runtime) Places(_ context.Context, lease raylink.LeaseID) ([]string, error) {
+	return []string{r.dir(lease)}, nil
+}
+
 // errForeign says that a directory is another machine's.
 var errForeign = raylink.Errorf(raylink.CodeConflict, "another machine's agent runs that lease here")
 

@@ -138,7 +138,7 @@ func TestReal(t *testing.T) {
 		})
 	})
 	t.Run("Sandbox", func(t *testing.T) { sandbox(t, root) })
-	t.Run("ThroughTheProxy", func(t *testing.T) { throughTheProxy(t, root) })
+	t.Run("HostileTenant", func(t *testing.T) { hostileTenant(t, root) })
 	t.Run("ARestartedAgentFindsIt", func(t *testing.T) { adopted(t, root) })
 	t.Run("TheKeeperDies", func(t *testing.T) { orphaned(t, root) })
 	t.Run("MemoryRunsOut", func(t *testing.T) { starves(t, root) })
@@ -230,34 +230,6 @@ func sandbox(t *testing.T, root string) {
 			t.Errorf("inside the sandbox %q is seen", no)
 		}
 	}
-}
-
-// throughTheProxy: the hostile tenant's attempts at what the proxy must refuse, from inside a lease without Docker.
-func throughTheProxy(t *testing.T, root string) {
-	r := open(t, root, "m-proxyaaaaa")
-	spec := lease(t, r, "l-proxyaaaaa", "m-proxyaaaaa")
-	instance, err := r.Start(t.Context(), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runtimetest.Proxy(t, spec.Lease, instance.Pid)
-	hostile, err := os.ReadFile("../docker/testdata/hostile.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{"hostile.py": string(hostile), "forbidden": runtimetest.Forbidden(t)} {
-		if err := os.WriteFile(filepath.Join(spec.Dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	release(t, spec.Dir, "exec python3 /raylink/hostile.py /raylink/forbidden >/tmp/ray/said 2>&1\n")
-	last := awaitExit(t, r, spec)
-	said, err := os.ReadFile(filepath.Join(spec.Dir, "session", "said"))
-	if err != nil {
-		t.Fatalf("%v; it ended as %+v", err, last)
-	}
-	t.Logf("%s", said)
-	runtimetest.Refused(t, string(said))
 }
 
 // openFiles is how many files a tenant may open here: what Ray wants, unless the machine has less.

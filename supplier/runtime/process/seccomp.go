@@ -28,17 +28,18 @@ const (
 	x32Calls = 0x4000_0000 // calls of amd64's second, 32-bit ABI carry this bit
 )
 
-// refused are the calls that no tenant has any business with: they are of use with capabilities alone, or have been the way out of
-// sandboxes. The others are allowed: Ray, Python and CUDA use what they find.
+// refused are the calls that no tenant has any business with: they are of use with capabilities alone, look into other processes, or have been the
+// way out of sandboxes. What the Docker runtime denies is among them. The others are allowed: Ray, Python and CUDA use what they find.
 func refused() []uint32 {
 	return append(refusedHere(), unix.SYS_ACCT, unix.SYS_ADD_KEY, unix.SYS_ADJTIMEX, unix.SYS_BPF, unix.SYS_CLOCK_ADJTIME, unix.SYS_CLOCK_SETTIME,
 		unix.SYS_DELETE_MODULE, unix.SYS_FANOTIFY_INIT, unix.SYS_FANOTIFY_MARK, unix.SYS_FINIT_MODULE, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSOPEN,
 		unix.SYS_FSPICK, unix.SYS_INIT_MODULE, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER, unix.SYS_IO_URING_SETUP, unix.SYS_KCMP,
 		unix.SYS_KEXEC_FILE_LOAD, unix.SYS_KEXEC_LOAD, unix.SYS_KEYCTL, unix.SYS_LOOKUP_DCOOKIE, unix.SYS_MOUNT, unix.SYS_MOUNT_SETATTR, unix.SYS_MOVE_MOUNT,
 		unix.SYS_MOVE_PAGES, unix.SYS_NAME_TO_HANDLE_AT, unix.SYS_NFSSERVCTL, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_OPEN_TREE, unix.SYS_PERF_EVENT_OPEN,
+		unix.SYS_PERSONALITY, unix.SYS_PIDFD_GETFD, unix.SYS_PROCESS_MADVISE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PTRACE,
 		unix.SYS_PIVOT_ROOT, unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD, unix.SYS_REBOOT, unix.SYS_REQUEST_KEY, unix.SYS_SETDOMAINNAME, unix.SYS_SETHOSTNAME,
 		unix.SYS_SETNS, unix.SYS_SETTIMEOFDAY, unix.SYS_SWAPOFF, unix.SYS_SWAPON, unix.SYS_SYSLOG, unix.SYS_UMOUNT2, unix.SYS_UNSHARE,
-		unix.SYS_USERFAULTFD, unix.SYS_VHANGUP)
+		unix.SYS_USERFAULTFD, unix.SYS_VMSPLICE, unix.SYS_VHANGUP)
 }
 
 // filter is the program that the kernel runs before every call of the tenant's (classic BPF).
