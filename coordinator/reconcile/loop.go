@@ -12,8 +12,12 @@ import (
 	"raylink/raylink"
 )
 
-// beat is how often the loop looks even when nothing was reported: time alone makes minutes due.
-const beat = 500 * time.Millisecond
+// beat is how often the loop looks even when nothing was reported: time alone makes minutes due. Where a look is long, because there are very many machines,
+// it is seldom enough that looks at time alone take a tenth of one core: spare is how many times as long as a look the loop then waits.
+const (
+	beat  = 500 * time.Millisecond
+	spare = 9
+)
 
 // share is how many times as long as a look took the loop waits for more reports before it looks again, up to a beat: of 100,000 machines one is heard
 // every 0.1 ms, and to look at all of them each time would leave the leader nothing else to do.
@@ -50,15 +54,13 @@ type Loop struct {
 func (l *Loop) Run(ctx context.Context) {
 	l.Memory.Reset()
 	l.Log.Info("leading: listening to agents and gateways")
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
 	for {
 		for l.step(ctx) {
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(max(beat, spare*l.cost)):
 		case <-l.Memory.news:
 			select {
 			case <-ctx.Done():
