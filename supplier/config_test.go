@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"raylink/billing/money"
 	"raylink/raylink"
 	"raylink/supplier/device"
+	"raylink/supplier/runtime"
 	"raylink/supplier/runtime/scripted"
 )
 
@@ -143,8 +145,9 @@ func TestFilesAreTheTenantsOnlyWhereTheyMustBe(t *testing.T) {
 	}
 	w := &world{t: t, coordinator: newCoordinator()}
 	order := w.order(head, raylink.WantMesh)
-	for range 2 { // again, over what is there
-		if err := store.prepare(order, order.Env); err != nil {
+	tenant := runtime.IDs{User: 701_000, Group: 801_000} // as an engine maps him
+	for range 2 {                                        // again, over what is there
+		if err := store.prepare(order, order.Env, tenant); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,10 +155,15 @@ func TestFilesAreTheTenantsOnlyWhereTheyMustBe(t *testing.T) {
 		info, err := os.Stat(filepath.Join(store.node(head), name))
 		if err != nil || info.Mode().Perm() != mode {
 			t.Errorf("node/%s: %v, %v", name, info, err)
+			continue
+		}
+		his := name == "session" || name == "gcs" || name == "token"
+		if owner := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (runtime.IDs{User: int(owner.Uid), Group: int(owner.Gid)} == tenant) != his {
+			t.Errorf("node/%s belongs to %d:%d", name, owner.Uid, owner.Gid)
 		}
 	}
 	order.Command = []string{"ray", "\x00"}
-	if err := store.prepare(order, order.Env); raylink.AsError(err) == nil || raylink.AsError(err).Code != raylink.CodeInvalid {
+	if err := store.prepare(order, order.Env, tenant); raylink.AsError(err) == nil || raylink.AsError(err).Code != raylink.CodeInvalid {
 		t.Errorf("a start line with a zero byte: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(store.root, "assignment.json"), []byte("{"), 0o600); err != nil {

@@ -33,6 +33,9 @@ import (
 // node/ itself is root's: the tenant writes into session and gcs alone. Otherwise a link laid there would make the agent write elsewhere.
 type files struct{ root string }
 
+// root is who owns what the tenant does not write.
+var root = runtime.IDs{}
+
 const (
 	fileLimit = 8 << 20 // bytes of any file that the agent reads back
 	goFile    = "go"
@@ -78,16 +81,16 @@ func (f files) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// prepare writes all that the container finds at /raylink; env is the order's environment with what this machine adds. It may be done again as long as Ray does not run.
-func (f files) prepare(order wire.LeaseOrder, env map[string]string) error {
+// prepare writes all that the container finds at /raylink; env is the order's environment with what this machine adds, tenant who he is on this machine. It may be done again as long as Ray does not run.
+func (f files) prepare(order wire.LeaseOrder, env map[string]string, tenant runtime.IDs) error {
 	node := f.node(order.Lease)
 	for _, d := range []struct {
 		path  string
 		mode  os.FileMode
-		owner int
+		owner runtime.IDs
 	}{
-		{node, 0o755, 0}, {f.plane(order.Lease), 0o700, 0},
-		{filepath.Join(node, "session"), 0o755, runtime.UserID}, {filepath.Join(node, "gcs"), 0o755, runtime.UserID},
+		{node, 0o755, root}, {f.plane(order.Lease), 0o700, root},
+		{filepath.Join(node, "session"), 0o755, tenant}, {filepath.Join(node, "gcs"), 0o755, tenant},
 	} {
 		if err := os.MkdirAll(d.path, d.mode); err != nil {
 			return fmt.Errorf("making the lease's directory: %w", err)
@@ -101,16 +104,16 @@ func (f files) prepare(order wire.LeaseOrder, env map[string]string) error {
 		if err != nil {
 			return raylink.Errorf(raylink.CodeInvalid, "writing the start script of %s: %v", order.Node, err)
 		}
-		if err := write(filepath.Join(node, "start.sh"), []byte(script), 0o644, 0); err != nil {
+		if err := write(filepath.Join(node, "start.sh"), []byte(script), 0o644, root); err != nil {
 			return err
 		}
 	}
 	if order.RayToken != "" {
-		if err := write(filepath.Join(node, "token"), []byte(order.RayToken), 0o400, runtime.UserID); err != nil {
+		if err := write(filepath.Join(node, "token"), []byte(order.RayToken), 0o400, tenant); err != nil {
 			return err
 		}
 	}
-	return write(filepath.Join(f.lease(order.Lease), "files"), []byte(converge.FilesDigest(order)), 0o600, 0)
+	return write(filepath.Join(f.lease(order.Lease), "files"), []byte(converge.FilesDigest(order)), 0o600, root)
 }
 
 // written is the digest of what prepare wrote last; dir says whether there is a directory at all.
@@ -129,7 +132,7 @@ func (f files) hasGo(id raylink.LeaseID) bool {
 }
 
 func (f files) setGo(id raylink.LeaseID) error {
-	return write(filepath.Join(f.node(id), goFile), nil, 0o644, 0)
+	return write(filepath.Join(f.node(id), goFile), nil, 0o644, root)
 }
 
 func (f files) clearGo(id raylink.LeaseID) error {
@@ -180,7 +183,7 @@ func save(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
-	return write(path, raw, 0o600, 0)
+	return write(path, raw, 0o600, root)
 }
 
 // load reads what save wrote; a file that is not there changes nothing and is no error.
@@ -206,7 +209,7 @@ func load(path string, into any) error {
 }
 
 // write replaces a file as a whole, so that nobody ever sees half of it.
-func write(path string, data []byte, mode os.FileMode, owner int) error {
+func write(path string, data []byte, mode os.FileMode, owner runtime.IDs) error {
 	fresh := path + ".new"
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -224,11 +227,11 @@ func write(path string, data []byte, mode os.FileMode, owner int) error {
 }
 
 // give makes a path the user's. An agent that is not root runs no real containers, only scripted ones, to which owners mean nothing.
-func give(path string, owner int) error {
+func give(path string, owner runtime.IDs) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	if err := os.Chown(path, owner, owner); err != nil {
+	if err := os.Chown(path, owner.User, owner.Group); err != nil {
 		return fmt.Errorf("giving %s its owner: %w", path, err)
 	}
 	return nil

@@ -86,7 +86,7 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 		}
 		return a.images.Ensure(ctx, order.Image)
 	case converge.Prepare:
-		return a.files.prepare(order, a.environment(order))
+		return a.files.prepare(order, a.environment(order), runtime.Tenant(a.parts.Runtime, order.Isolation))
 	case converge.HoldBack:
 		return a.files.clearGo(out.id)
 	case converge.StartContainer:

@@ -100,7 +100,7 @@ func (p *containerPlanes) Start(ctx context.Context, spec runtime.PlaneSpec) (ru
 		return nil, fmt.Errorf("writing the data plane's configuration: %w", err)
 	}
 	path := filepath.Join(spec.Dir, dataplane.ConfigFile)
-	if err := write(path, config, 0o600, 0); err != nil {
+	if err := write(path, config, 0o600, root); err != nil {
 		return nil, err
 	}
 	name := planeName(spec.Lease)

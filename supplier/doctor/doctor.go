@@ -221,7 +221,7 @@ func engineSecurity(f Facts) []Finding {
 		return one("sandbox", Warning, "use a kernel and an engine with seccomp: without it tenants have more of the kernel to attack", "the engine filters no system calls")
 	case has("userns"):
 		return one("sandbox", Note, "nothing on the host; an agent in a container is started with --userns=host, because --pid=host needs that here",
-			"seccomp is on; the engine maps user ids (userns-remap), and leases are made without that: their directories have the ids of this machine")
+			"seccomp is on; the engine maps user ids (userns-remap): leases have user namespaces of their own, except in gVisor and with a runc before 1.1")
 	}
 	return one("sandbox", OK, "", "seccomp is on")
 }

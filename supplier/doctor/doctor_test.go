@@ -43,7 +43,7 @@ func spoils() []spoilt {
 		{"engine", Warning, "cgroups v1", func(f *Facts) { f.Engine.Cgroup = "1" }},
 		{"sandbox", Missing, "rootless", func(f *Facts) { f.Engine.Security = append(f.Engine.Security, "name=rootless") }},
 		{"sandbox", Warning, "filters no", func(f *Facts) { f.Engine.Security = []string{"name=apparmor"} }},
-		{"sandbox", Note, "leases are made without", func(f *Facts) { f.Engine.Security = append(f.Engine.Security, "name=userns") }},
+		{"sandbox", Note, "leases have user namespaces", func(f *Facts) { f.Engine.Security = append(f.Engine.Security, "name=userns") }},
 		{"image", Note, "first lease fetches", func(f *Facts) { f.HasImage = false }},
 		{"disk data", Missing, "7.0 GiB", func(f *Facts) { f.Disks[0].Free = 7 << 30 }},
 		{"disk data", Warning, "20.0 GiB", func(f *Facts) { f.Disks[0].Free = 20 << 30 }},
@@ -132,7 +132,7 @@ func TestEveryFinding(t *testing.T) {
 }
 
 // TestRemediesDoNotHarm: what doctor recommends is what the runtimes here need. runsc registered without --network=host gives leases without an overlay, an
-// engine that maps user ids gives leases whose directories are not theirs, and an engine that is restarted ends every lease that runs.
+// engine that is told to map user ids finds none of its owner's containers and images any more, and an engine that is restarted ends every lease that runs.
 func TestRemediesDoNotHarm(t *testing.T) {
 	for _, c := range spoils() {
 		f := well()
@@ -142,7 +142,7 @@ func TestRemediesDoNotHarm(t *testing.T) {
 				t.Errorf("%s: %q registers a runsc that no lease can use", x.Check, x.Remedy)
 			}
 			if strings.Contains(x.Remedy, "userns-remap") {
-				t.Errorf("%s: %q recommends what is never used", x.Check, x.Remedy)
+				t.Errorf("%s: %q takes the owner's own containers and images out of sight", x.Check, x.Remedy)
 			}
 			if x.Check == "gvisor" && strings.Contains(x.Remedy, "restart") {
 				t.Errorf("%q ends the leases that run", x.Remedy)

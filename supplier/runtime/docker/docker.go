@@ -37,6 +37,7 @@ const callTimeout = 60 * time.Second
 type Runtime struct {
 	engine  *client.Client
 	machine raylink.MachineID
+	base    runtime.IDs // whom the engine maps the containers' root to; zero where it maps nobody
 }
 
 // Open connects to the engine that DOCKER_HOST names, by default the local socket, and checks that it answers.
@@ -52,7 +53,12 @@ func Open(ctx context.Context, machine raylink.MachineID) (*Runtime, error) {
 		return nil, raylink.Errorf(raylink.CodeUnavailable, "the Docker engine at %s does not answer: %v", engine.DaemonHost(), err).
 			WithHint("start it (systemctl start docker, or dockerd &) and see that this user may use its socket")
 	}
-	return &Runtime{engine: engine, machine: machine}, nil
+	r := &Runtime{engine: engine, machine: machine}
+	if err := r.mapped(ctx); err != nil {
+		engine.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 // Close lets the connection go.
@@ -109,6 +115,9 @@ func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (
 		return "", err
 	}
 	config, host := layout(spec, filter, image)
+	if r.maps(spec) {
+		host.UsernsMode = "" // the engine's own mapping
+	}
 	config.Labels[labelRestarts] = strconv.Itoa(restarts)
 	created, err := r.engine.ContainerCreate(ctx, config, host, nil, nil, Name(spec.Lease))
 	if err != nil {

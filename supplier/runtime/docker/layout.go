@@ -58,7 +58,7 @@ func layout(spec runtime.Spec, profile string, image []string) (*container.Confi
 		CapDrop:       []string{"ALL"},
 		SecurityOpt:   []string{"no-new-privileges", "seccomp=" + profile},
 		IpcMode:       "private",
-		UsernsMode:    "host", // where the engine maps user ids (userns-remap) the lease's directories would be another's; elsewhere it says what is so anyway
+		UsernsMode:    "host", // of an engine that maps user ids launch takes this back; elsewhere it says what is so anyway
 
 		ReadonlyRootfs: true, // what is written goes to memory that the lease pays for, or to its own directory
 		Tmpfs:          scratch(spec.Memory),

@@ -5,15 +5,45 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/docker/api/types/system"
+
+	"raylink/raylink"
 	"raylink/supplier/runtime"
 )
 
-// TestLayoutIsOfThisMachinesIds: the lease's directories belong to the ids of the machine, so the container is made with those, whatever the engine maps.
-// `DOCKER_HOST=unix://… RAYLINK_REAL=1 go test -run TestSandbox` on an engine with userns-remap has it for real.
+// TestLayoutIsOfThisMachinesIds: until it is known that the engine maps ids and that the lease's directory is the mapped tenant's, a container is made with
+// those of the machine.
 func TestLayoutIsOfThisMachinesIds(t *testing.T) {
 	config, host := layout(runtime.Spec{Dir: "/d"}, "{}", nil)
 	if !host.UsernsMode.IsHost() || config.User != "1000:1000" || host.IpcMode != "private" || len(host.CapAdd) > 0 || host.Privileged {
 		t.Errorf("%+v, user %s", host, config.User)
+	}
+}
+
+// TestMapping: whom an engine maps the containers' root to is read from its answer, and an answer that is not understood is no mapping.
+func TestMapping(t *testing.T) {
+	for name, c := range map[string]struct {
+		options []string
+		root    string
+		want    runtime.IDs
+	}{
+		"as most engines are":    {[]string{"name=seccomp,profile=default"}, "/var/lib/docker", runtime.IDs{}},
+		"no mapping, such a dir": {[]string{"name=seccomp,profile=default"}, "/var/lib/docker/700000.700000", runtime.IDs{}},
+		"mapped":                 {[]string{"name=seccomp,profile=default", "name=userns"}, "/var/lib/docker/700000.800000", runtime.IDs{User: 700_000, Group: 800_000}},
+		"no base":                {[]string{"name=userns"}, "/var/lib/docker", runtime.IDs{}},
+		"root itself":            {[]string{"name=userns"}, "/var/lib/docker/0.0", runtime.IDs{}},
+		"beyond the ids":         {[]string{"name=userns"}, "/var/lib/docker/4294967295.700000", runtime.IDs{}},
+	} {
+		if got := mapping(system.Info{SecurityOptions: c.options, DockerRootDir: c.root}); got != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	r := &Runtime{base: runtime.IDs{User: 700_000, Group: 800_000}}
+	if got := r.Tenant(raylink.IsolationContainer); got != (runtime.IDs{User: 701_000, Group: 801_000}) {
+		t.Errorf("the tenant is %+v", got)
+	}
+	if got := r.Tenant(raylink.IsolationGVisor); got != (runtime.IDs{User: 1000, Group: 1000}) {
+		t.Errorf("the tenant in gVisor is %+v", got)
 	}
 }
 
