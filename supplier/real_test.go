@@ -190,7 +190,7 @@ func (w *realWorld) order(want raylink.Want) []wire.LeaseOrder {
 		return []raylink.LeaseID{head}
 	}
 	orders := []wire.LeaseOrder{fake.order(head, want, peersOf(head)...), fake.order(worker, want, peersOf(worker)...)}
-	for i, script := range []string{serve, ask} {
+	for i, script := range []string{serve, leave + ask} {
 		orders[i].Image, orders[i].Command = realImage, []string{"python3", "-c", script}
 		orders[i].Limits = raylink.Resources{CPU: raylink.Unit / 2, Memory: 256 << 20}
 	}
@@ -258,6 +258,9 @@ func (w *realWorld) live() {
 	t.Run("a data plane stands still", w.planeFrozen)
 	t.Run("the head's container is killed", w.headKilled)
 
+	if left, err := os.ReadFile(filepath.Join(files{root: w.dir}.node(worker), "session", "left")); err != nil || strings.Count(string(left), "\n") < 5 {
+		t.Errorf("the worker could leave something only at %s (%v)", left, err)
+	}
 	w.coordinator.order(w.order(raylink.WantEnd)...)
 	w.stage(raylink.StageGone)
 	w.coordinator.order()
@@ -267,6 +270,7 @@ func (w *realWorld) live() {
 		_, errSocket := os.Stat(w.planes.socket(head) + ".lock")
 		return err == nil && errDirs == nil && len(left) == 0 && len(dirs) == 0 && os.IsNotExist(errSocket)
 	})
+	w.nextTenant()
 }
 
 func (w *realWorld) planeKilled(t *testing.T) {

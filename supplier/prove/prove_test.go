@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,7 +203,7 @@ func BenchmarkProver(b *testing.B) {
 	b.ReportMetric(2*float64(task.Work())*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 }
 
-// BenchmarkVerifier judges a 103-GOP proof with 64 openings, without a walk and with one of 256 MiB.
+// BenchmarkVerifier judges a 103-GOP proof with 64 openings, without a walk and with one of 256 MiB; and one of a GPU of 80 GB.
 func BenchmarkVerifier(b *testing.B) {
 	flat := challenge.Task{Version: 1, Size: 2048, Tile: 128, Links: 6, Openings: 64}
 	walk := challenge.TaskFor(raylink.DeviceCPU, 1<<30, 1, 0)
@@ -213,13 +214,53 @@ func BenchmarkVerifier(b *testing.B) {
 			if _, err := NewLoop(j, makers(), quiet()).prove(b.Context(), order(proofA)); err != nil {
 				b.Fatal(err)
 			}
-			for b.Loop() {
-				if err := challenge.Verify(j.Transcript, kernel.New(0)); err != nil {
-					b.Fatal(err)
-				}
-			}
+			judges(b, j.Transcript)
 		})
 	}
+	b.Run("a GPU of 80 GB", func(b *testing.B) { judges(b, likeAGPU(b)) })
+}
+
+func judges(b *testing.B, t challenge.Transcript) {
+	for b.Loop() {
+		if err := challenge.Verify(t, kernel.New(0)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// likeAGPU is a proof by the task that a GPU of 80 GB is given, with what a verifier's cost does not grow with made small: one link of its 82, which is a
+// hash, and 64 lanes of two million, which is the length of a few paths. Its memory is not there: each word that a lane reads is made anew.
+func likeAGPU(b *testing.B) challenge.Transcript {
+	task := challenge.TaskFor(raylink.DeviceGPU, 80<<30, 60_000_000, 0)
+	if task.Size != 8192 || task.Openings != 64 || task.Checks != 8 {
+		b.Fatalf("the task of a GPU of 80 GB is %+v", task)
+	}
+	lane := task.Lane()
+	task.Links, task.Segments, task.Steps = 1, challenge.Bundle, challenge.Bundle*lane
+	t := challenge.Transcript{Task: task, Proof: string(proofA), Machine: "m-x", Device: "GPU-1", Nonce: challenge.Seed{1}, Walk: challenge.Seed{2}, Entropy: challenge.Seed{3}}
+	t.Begun = time.Now().UTC()
+	t.Committed, t.Walked = t.Begun, t.Begun
+	p := &cpu{threads: runtime.GOMAXPROCS(0), kernel: kernel.New(1), held: challenge.Held{Task: task}}
+	leaves, err := p.product(b.Context(), 0, t.Seed(), make([]int8, task.Size*task.Size), make([]int8, task.Size*task.Size))
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := challenge.MemoryKey(challenge.Next(t.Seed(), p.held.Link(leaves)))
+	ends, block := make([]uint64, task.Segments), make([]uint64, challenge.Words)
+	task.Begins(ends, t.Walk, 0)
+	for _, s := range task.Stretches(t.Walk) {
+		for i := s.From; i < s.To; i++ {
+			for range s.Steps {
+				place := s.First + challenge.Place(ends[i], s.Words)
+				upto := block[:place%challenge.Words+1]
+				challenge.Fill(upto, key, place/challenge.Words)
+				ends[i] = challenge.Step(ends[i], upto[len(upto)-1])
+			}
+		}
+	}
+	t.Commitment, t.WalkRoot = p.held.Commitment(), p.held.Walked(t.Walk, ends)
+	t.Answer = p.held.Answer(t.Entropy)
+	return t
 }
 
 // BenchmarkWalk is the filling of 256 MiB and the walk through it.

@@ -14,15 +14,20 @@ import (
 	driver "github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxa100"
+	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxb200"
+	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxh100"
+	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxh200"
 
 	"raylink/raylink/catalogue"
 )
 
 const unsupported = driver.ERROR_NOT_SUPPORTED
 
-// dgx is the library's mock of a DGX A100, with what that leaves out: no card supports it, unless a test says so.
-func dgx() *dgxa100.Server {
-	server := dgxa100.New()
+// dgx is the library's mock of a DGX A100, with what that leaves out.
+func dgx() *dgxa100.Server { return filled(dgxa100.New()) }
+
+// filled has what the library's mocks leave out: no card supports it, unless a test says so.
+func filled(server *dgxa100.Server) *dgxa100.Server {
 	for i := range server.Devices {
 		d := card(server, i)
 		d.GetEccModeFunc = func() (driver.EnableState, driver.EnableState, driver.Return) { return 0, 0, unsupported }
@@ -40,7 +45,39 @@ func dgx() *dgxa100.Server {
 
 func card(server *dgxa100.Server, i int) *dgxa100.Device { return server.Devices[i].(*dgxa100.Device) }
 
+// TestWellServer reads each of the library's mock servers.
 func TestWellServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		server       *dgxa100.Server
+		driver, card string
+		memory       uint64 // GiB
+		model        string // as the catalogue has it
+	}{
+		"DGX A100": {dgx(), "550.54.15", "A100-SXM4-40GB", 40, "A100-40G"},
+		"DGX H100": {filled(dgxh100.New()), "550.54.15", "H100 80GB HBM3", 80, "H100"},
+		"DGX H200": {filled(dgxh200.New()), "550.54.15", "H200 141GB HBM3e", 141, "H200"},
+		"DGX B200": {filled(dgxb200.New()), "560.28.03", "B200 180GB HBM3e", 180, "B200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			card(c.server, 4).MigMode = driver.DEVICE_MIG_ENABLE
+			version, statuses, err := newReader(c.server, Limit, Interval).Look(t.Context())
+			if err != nil || version != c.driver || len(statuses) != 8 {
+				t.Fatalf("driver %q, %d GPUs, %v", version, len(statuses), err)
+			}
+			for i, s := range statuses {
+				if s.Device.ID != card(c.server, i).UUID || s.Device.Fault != "" || uint64(s.Device.Memory) != c.memory<<30 || !strings.Contains(s.Device.Name, c.card) || s.Device.MIG != (i == 4) {
+					t.Errorf("GPU %d is %+v", i, s)
+				}
+				if e, ok := catalogue.Match(s.Device); !ok || e.Name != c.model {
+					t.Errorf("GPU %d is taken for %q", i, e.Name)
+				}
+			}
+		})
+	}
+}
+
+// TestOneCard: what a card tells beside its name and memory, and what is kept of a look.
+func TestOneCard(t *testing.T) {
 	server := dgx()
 	d := card(server, 3)
 	d.GetEccModeFunc = func() (driver.EnableState, driver.EnableState, driver.Return) {
@@ -59,18 +96,9 @@ func TestWellServer(t *testing.T) {
 		}
 		return info, driver.SUCCESS
 	}
-	card(server, 4).MigMode = driver.DEVICE_MIG_ENABLE
-	version, statuses, err := newReader(server, Limit, Interval).Look(t.Context())
-	if err != nil || version != "550.54.15" || len(statuses) != 8 {
-		t.Fatalf("driver %q, %d GPUs, %v", version, len(statuses), err)
-	}
-	for i, s := range statuses {
-		if s.Device.ID != card(server, i).UUID || s.Device.Fault != "" || s.Device.Memory != 40<<30 || !strings.Contains(s.Device.Name, "A100-SXM4-40GB") || s.Device.MIG != (i == 4) {
-			t.Errorf("GPU %d is %+v", i, s)
-		}
-		if e, ok := catalogue.Match(s.Device); !ok || e.Name != "A100-40G" {
-			t.Errorf("GPU %d is taken for %q", i, e.Name)
-		}
+	_, statuses, err := newReader(server, Limit, Interval).Look(t.Context())
+	if err != nil || len(statuses) != 8 {
+		t.Fatalf("%d GPUs, %v", len(statuses), err)
 	}
 	if s := statuses[3]; s.Device.ECC != "on" || s.Temperature != 41 || s.Power != 61_500 || s.PowerLimit != 400_000 || fmt.Sprint(s.Processes) != "[17 4]" || s.Device.Bus != "0000:c7:00.0" {
 		t.Errorf("GPU 3 is %+v", s)

@@ -19,7 +19,7 @@ func TestTheAssemblerTakesTheKernels(t *testing.T) {
 	if err := os.WriteFile(text, []byte(source()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, arch := range []string{"sm_61", "sm_70", "sm_80", "sm_90"} {
+	for _, arch := range []string{"sm_61", "sm_70", "sm_80", "sm_90", "sm_100", "sm_120"} {
 		output, err := exec.Command(ptxas, "-v", "-arch", arch, "-o", filepath.Join(t.TempDir(), "kernels.cubin"), text).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", arch, err, output)

@@ -118,10 +118,11 @@ func TestSandbox(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	layTrap(t, spec)
 	if _, err := r.Start(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
-	release(t, spec.Dir, `
+	release(t, spec.Dir, trapped+`
 { id -u; id -g; hostname; echo $GREETING; ls /sys/class/net; df -B1 --output=size /dev/shm | tail -1 | tr -d ' '
 grep -E 'CapEff|NoNewPrivs|CapBnd' /proc/self/status | tr -d '\t '
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"; echo "files $(ulimit -Hn) $(ulimit -n) core $(ulimit -Hc)"; env | grep -E '^(LD|NVIDIA)_'
@@ -159,6 +160,7 @@ P
 	if strings.Contains(got, "reached") {
 		t.Errorf("the sandbox reaches out:\n%s", got)
 	}
+	judgeTrap(t, spec)
 	if _, err := os.Stat(filepath.Join(spec.Dir, "session", "written")); err != nil {
 		t.Errorf("/tmp/ray is not the lease's session directory: %v", err)
 	}
@@ -167,6 +169,33 @@ P
 		docker.Name(spec.Lease)).Output()
 	if want := "314572800 314572800 700000 4096 none no"; err != nil || strings.TrimSpace(string(limits)) != want {
 		t.Errorf("the limits are %q (%v), wanted %q", limits, err, want)
+	}
+}
+
+// layTrap puts into the lease's directory what the flags nosuid and nodev would stop. The engine cannot be told flags for what it binds into a container; that
+// no privilege is gained and no device opened has to come from elsewhere.
+func layTrap(t *testing.T, spec runtime.Spec) {
+	t.Helper()
+	const lay = `cp -L "$(command -v id)" "$0/root-id" && chmod 4755 "$0/root-id" && mknod -m 666 "$0/mem" c 1 1`
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", lay, filepath.Join(spec.Dir, "session")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// trapped is what the tenant does with it; judgeTrap looks at what came of that.
+const trapped = `
+for at in /tmp /var/tmp /run /home/ray /dev/shm; do
+	awk -v at=$at '$5 == at { print "flags", at, $6 ~ /nosuid/ && $6 ~ /nodev/ }' /proc/self/mountinfo
+done >/tmp/ray/flags
+echo "root-id $(/tmp/ray/root-id -u)" >>/tmp/ray/flags; head -c1 /tmp/ray/mem >/dev/null 2>>/tmp/ray/flags && echo "the device opens" >>/tmp/ray/flags
+`
+
+func judgeTrap(t *testing.T, spec runtime.Spec) {
+	t.Helper()
+	const want = "flags /tmp 1\nflags /var/tmp 1\nflags /run 1\nflags /home/ray 1\nflags /dev/shm 1\nroot-id 1000\n"
+	got, err := os.ReadFile(filepath.Join(spec.Dir, "session", "flags"))
+	if err != nil || !strings.HasPrefix(string(got), want) || !strings.Contains(string(got), "Operation not permitted") || strings.Contains(string(got), "opens") {
+		t.Errorf("what is mounted, a set-user-id program of root's and a device node give him: %v\n%s", err, got)
 	}
 }
 
