@@ -142,7 +142,13 @@ group has decided. Different indexes are normal while something is being written
 		if err != nil {
 			return err
 		}
-		return a.show(*format, views, func(w io.Writer) { showViews(w, views) })
+		pins, err := s.Images(c.Context())
+		none := err == nil && len(pins) == 0 // an error is told by those of the coordinators that do not answer
+		return a.show(*format, views, func(w io.Writer) {
+			if showViews(w, views); none {
+				fmt.Fprintln(w, "WARNING: no image is pinned: machines run what they find under its name. `raylink image sign` and `raylink image pin` fix one to a digest.")
+			}
+		})
 	}
 	return c
 }
