@@ -7,8 +7,10 @@ root=$(cd "$setup/../../.." && pwd)
 # shellcheck source=raylink/devnet/setup/apt.sh
 . "$setup/apt.sh"
 cd "$root"
+target=${1:-}
 
 prepare() {
+	is_root || die "make $target needs root: it puts network interfaces into containers, and its agents run as root" "as root: make $target (the tests that need neither root nor Docker: make fast)"
 	say "== What this needs"
 	have go || die "Go is missing" "install Go 1.26 or newer from go.dev, then run the same command again"
 	apt_install ca-certificates iproute2 "$@"
