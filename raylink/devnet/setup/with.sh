@@ -64,7 +64,10 @@ test)
 		timed "proofs of compute have the same bits on arm64, through an emulator" env GOARCH=arm64 go test -tags hashicorpmetrics ./raylink/challenge/... ./supplier/prove
 	fi
 	say "== The fast tests"
+	fast=$EPOCHREALTIME
 	go test -vet=off -tags hashicorpmetrics ./...
+	say "  the fast tests took $(seconds_since "$fast"), compiling included"
+	timed "a build without the tag works too, and leaves raft's own numbers out" go test -vet=off -run Metrics ./coordinator/consensus
 	say "== Our ray start lines beside KubeRay's own (compiles for minutes the first time)"
 	make -s kuberay
 	say "== The tests on real parts"
