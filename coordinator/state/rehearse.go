@@ -38,10 +38,11 @@ func (s *State) rehearse(at time.Time, list []decoded) *rehearsal {
 	return r
 }
 
-// stageOf is a state with all that settling these minutes looks at. What it changes are copies: leases, machines, caps, ledger, and an empty book of lots.
+// stageOf is a state with all that settling these minutes looks at. What it changes are copies: leases, machines, caps, ledger, and an empty book of lots. Whoever
+// makes settling look at or change more has to see to it here and in perform: TestReplicas and TestMoneyWalk hold replicas that rehearse against one that does not.
 func (s *State) stageOf(minutes []SettleMinute) *State {
 	stage := *s
-	stage.Clusters, stage.Leases = map[raylink.ClusterID]*Cluster{}, map[raylink.LeaseID]*Lease{}
+	stage.Clusters, stage.Leases = make(map[raylink.ClusterID]*Cluster, len(minutes)), make(map[raylink.LeaseID]*Lease, len(minutes))
 	stage.Machines, stage.Caps = map[raylink.MachineID]*Machine{}, map[raylink.AccountID]*Cap{}
 	stage.Ledger, stage.Lots = s.Ledger.Draft(), lot.NewBook()
 	for _, m := range minutes {
@@ -54,8 +55,10 @@ func (s *State) stageOf(minutes []SettleMinute) *State {
 		for _, id := range c.Leases {
 			of := *s.Leases[id]
 			stage.Leases[id] = &of
-			machine := *s.Machines[of.Machine]
-			stage.Machines[machine.ID] = &machine
+			if stage.Machines[of.Machine] == nil {
+				machine := *s.Machines[of.Machine]
+				stage.Machines[of.Machine] = &machine
+			}
 		}
 		if limit := s.Caps[c.Owner]; limit != nil {
 			limit := *limit
