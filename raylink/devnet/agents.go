@@ -3,6 +3,7 @@ package devnet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,13 +28,12 @@ func (s *Story) loseAgents(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	if err := s.stillCarried(ctx, carried); err != nil {
-		return "", err
+	err = s.stillCarried(ctx, carried)
+	for i := range n.cfg.Suppliers { // whatever was seen: without them nothing is cleaned up
+		err = errors.Join(err, n.Restart(agentName(i)))
 	}
-	for i := range n.cfg.Suppliers {
-		if err := n.Restart(agentName(i)); err != nil {
-			return "", err
-		}
+	if err != nil {
+		return "", err
 	}
 	if err := s.adopted(ctx, time.Now()); err != nil {
 		return "", err
