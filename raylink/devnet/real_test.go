@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -17,41 +15,40 @@ import (
 	"testing"
 	"time"
 
-	"raylink/raylink"
 	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 )
 
 // TestDemo is the end-to-end run on real parts: three coordinators, three suppliers, real Ray in real containers over the real overlay, the
-// unmodified Ray client; the leader is killed in mid-job, then the head's container; the bill is verified. Every chapter of the story
-// checks what it shows. Nothing may be left on the machine.
+// unmodified Ray client; the agents are killed in mid-job, then the leader, then the head's container; the bill is verified. Every chapter of the story
+// checks what it shows. It is `make demo KEEP=1` itself: what it leaves answers, and goes by the command that was printed. Then nothing may be left on
+// the machine.
 func TestDemo(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
 		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	before := leftovers(t)
-	var told bytes.Buffer
-	err := Run(t.Context(), Options{
-		Coordinators: 3, Suppliers: 3, Cores: 2, Memory: "6Gi", Demo: true, Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"),
-		Dir: filepath.Join(t.TempDir(), "net"), Ray: setting(t, "RAYLINK_RAY", ""), Python: os.Getenv("RAYLINK_PYTHON"), Example: "../../examples/first-job",
-	}, io.MultiWriter(&told, os.Stdout), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	d := start(t, "../..", "make", "-s", "demo", "KEEP=1")
+	if err := d.wait(t.Context(), 20*time.Minute); err != nil {
+		t.Fatalf("make demo KEEP=1: %v\n%s", err, d)
 	}
+	told := d.String()
 	for _, want := range []string{
 		"3 suppliers' machines are ready", "a local Solana chain with USDC and IO serves", "Paid 5.00 USDC", "all of it, the fee falls at use",
 		"paid to ada by transaction", "paid to bo by transaction", "USDC on the chain: what the books say", "IO on the chain: what the books say",
 		"verified: chain and journal agree", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
-		"began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "verified: the signatures of machines, gateways and group", "fee 2 %", "which are burnt: the supply fell", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
+		"they have adopted what they found", "began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "verified: the signatures of machines, gateways and group", "fee 2 %", "which are burnt: the supply fell", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
 		"every charged minute is signed by its machine, a gateway and a coordinator",
 	} {
-		if !strings.Contains(told.String(), want) {
+		if !strings.Contains(told, want) {
 			t.Errorf("the demo does not tell %q", want)
 		}
 	}
-	if found := onChain.FindStringSubmatch(told.String()); found == nil || found[1] == "0" {
+	if found := onChain.FindStringSubmatch(told); found == nil || found[1] == "0" {
 		t.Error("the demo finds no checkpoint of the journal on the chain")
 	}
+	d.answers(t)
+	d.takeDown(t)
 	if after := leftovers(t); after != before {
 		t.Errorf("the demo left something behind:\n%s\nbefore:\n%s", after, before)
 	}
@@ -89,7 +86,7 @@ func leftovers(t *testing.T) string {
 
 // TestSuppliersCommand is the form that a supplier is given: the agent in a container of the worker image, with the engine's socket. Coordinators and
 // gateways are reached by an address of the host, so the endpoint speaks TLS, and `raylink connect` spares the user both token and CA.
-// Its owner watches in a browser how the cluster becomes ready, at the coordinator's own pages.
+// Its owner watches in a browser how the cluster becomes ready, at the coordinator's own pages, and opens Ray's own dashboard at the endpoint.
 // The agents' containers are killed under the running job, which does not notice. A second cluster on the same machines reaches nothing of the first.
 func TestSuppliersCommand(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
@@ -112,7 +109,7 @@ func TestSuppliersCommand(t *testing.T) {
 		}
 	})
 	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_EXAMPLE", "../../examples/first-job")}
-	for _, chapter := range []func(context.Context) error{s.signIn, s.createBrowsed, s.browsersTLS, s.agentsDie, s.throughConnect, s.twoClusters} {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.createBrowsed, s.browsersTLS, s.agentsDie, s.raysDashboard, s.throughConnect, s.twoClusters} {
 		if err := chapter(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +151,7 @@ func (s *Story) browsersTLS(ctx context.Context) error {
 	})
 }
 
-// agentsDie kills every agent's container under a job, and starts them again.
+// agentsDie kills every agent's container with SIGKILL under a job, and starts them again.
 func (s *Story) agentsDie(ctx context.Context) error {
 	j, err := s.submit(ctx, s.endpoint(), "│", "python", "train.py", "--seconds", "30")
 	if err != nil {
@@ -168,27 +165,17 @@ func (s *Story) agentsDie(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := dockerRun(ctx, append([]string{"kill"}, s.Network.contained...)...); err != nil {
+	if _, err := dockerRun(ctx, append([]string{"kill", "--signal", "KILL"}, s.Network.contained...)...); err != nil {
 		return err
 	}
 	if _, err := dockerRun(ctx, append([]string{"start"}, s.Network.contained...)...); err != nil {
 		return err
 	}
+	back := time.Now()
 	if err := j.wait(ctx, 3*time.Minute); err != nil {
 		return fmt.Errorf("the job noticed that the agents died: %w\n%s", err, j)
 	}
-	return s.soon(ctx, "the new agents report what they adopted", time.Minute, func(ctx context.Context) error {
-		x, err := s.look(ctx)
-		if err != nil {
-			return err
-		}
-		for _, node := range x.Nodes {
-			if node.Stage != raylink.StageRunning || node.Restarts != 0 {
-				return fmt.Errorf("%s is %s after %d restarts", node.Node, node.Stage, node.Restarts)
-			}
-		}
-		return nil
-	})
+	return s.adopted(ctx, back)
 }
 
 // throughConnect runs a job with neither token nor CA in the environment.
