@@ -156,7 +156,7 @@ func (s *Server) putTreasury(c *gin.Context) (any, error) {
 		if r.Rules != nil {
 			rules = *r.Rules
 		}
-		return &state.SetTreasury{Treasury: r.Treasury, Rules: rules, Cluster: r.Chain}, nil
+		return &state.SetTreasury{Treasury: r.Treasury, Rules: rules, Cluster: r.Chain, Keep: true}, nil
 	})
 }
 
