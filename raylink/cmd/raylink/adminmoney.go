@@ -14,8 +14,11 @@ import (
 )
 
 func (a *app) adminPayout() *cobra.Command {
+	approve := a.payoutAction("approve", "Let a payout go out that is above a cap", true)
+	approve.Long = `Approve lets one payout exceed the group's caps. The signer's own, in its policy file, bind it all the same: one above the signer's cap of a payment is
+never signed, and its batch waits until that cap is raised (` + "`raylink signer policy`" + ` prints a file) or it is cancelled; ` + "`raylink admin treasury`" + ` alarms after five minutes.`
 	return parent("payout", "Approve, retry or cancel one payout", "",
-		a.payoutAction("approve", "Let a payout go out that is above a cap", true),
+		approve,
 		a.payoutAction("retry", "Try a blocked payout again", false),
 		a.payoutAction("cancel", "Give the money back to where it came from", false))
 }

@@ -66,6 +66,8 @@ func (a *app) showTreasury(w io.Writer, t wire.Treasury) {
 			signature := ""
 			if live := b.Live(); live != nil {
 				signature = live.Signature
+			} else if since, waits := b.Unsigned(); waits {
+				signature = "waits for a signer since " + ago(&since)
 			}
 			rows = append(rows, []string{b.ID, fmt.Sprint(len(b.Transfers)), string(b.State), fmt.Sprint(len(b.Attempts)), signature})
 		}
