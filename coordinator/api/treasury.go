@@ -105,7 +105,7 @@ func (s *Server) books() wire.Treasury {
 		for asset, h := range st.Payouts.Halts {
 			v.Halts = append(v.Halts, wire.PayoutHalt{Asset: money.Asset(asset), Reason: h.Reason, By: h.By, At: h.At})
 		}
-		v.Suspense = append(v.Suspense, st.Deposits.Waiting(shownPayouts)...)
+		v.Suspense, v.Suspended = append(v.Suspense, st.Deposits.Waiting(shownPayouts)...), len(st.Deposits.Suspense)
 		ignored := st.Deposits.Ignored
 		v.Ignored = append(v.Ignored, ignored[max(0, len(ignored)-shownPayouts):]...)
 		slices.Reverse(v.Ignored)

@@ -173,7 +173,8 @@ type Treasury struct {
 	Awaiting  []payout.Payout   `json:"awaiting"` // an admin, or the end of the hour
 	Blocked   []payout.Payout   `json:"blocked"`
 	InFlight  []payout.Batch    `json:"in_flight"`
-	Suspense  []deposit.Deposit `json:"suspense"`
+	Suspense  []deposit.Deposit `json:"suspense"`  // the newest hundred, dust after the rest
+	Suspended int               `json:"suspended"` // how many there are in all
 	Ignored   []deposit.Deposit `json:"ignored"` // the last ones, newest first
 	Buybacks  []Buyback         `json:"buybacks,omitempty"`
 }

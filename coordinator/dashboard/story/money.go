@@ -206,6 +206,7 @@ func treasury(now time.Time) wire.Treasury {
 			{N: 1, Signature: signature(32), LastValidHeight: 289_112_410, At: now, Stage: payout.Expired, Code: payout.ChainExpired, Reason: "block height exceeded"}}},
 		{ID: "pb-00000019", Asset: money.USDC, State: payout.Open, MadeAt: now, Transfers: transfers[:2]},
 	}
+	t.Suspended = 104
 	for i, why := range [][]deposit.Reason{{deposit.UnknownSender}, {deposit.Ambiguous}, {deposit.Dust}, {deposit.OtherAsset}} {
 		t.Suspense = append(t.Suspense, deposit.Deposit{Key: signature(40+i) + "/" + address(23), Asset: money.USDC, Amount: int64(i+1) * 12_500_000, At: now.Add(-time.Duration(i) * time.Hour), To: "suspense",
 			Memo: []string{"", "for the lab", "top-unknown", ""}[i], Senders: []string{address(50), address(51)}[:1+i%2], Reasons: why})

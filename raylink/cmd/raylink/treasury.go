@@ -76,6 +76,7 @@ func (a *app) showTreasury(w io.Writer, t wire.Treasury) {
 	if len(t.Suspense) > 0 {
 		fmt.Fprintln(w, "\nIn suspense (`raylink admin suspense assign KEY ACCOUNT`):")
 		showDeposits(w, t.Suspense)
+		moreSuspended(w, len(t.Suspense), t.Suspended)
 	}
 	showBuybacks(w, t.Buybacks)
 }
