@@ -163,7 +163,7 @@ func (s *Server) postCluster(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &state.CreateCluster{Owner: who.account, Quote: r.Quote}
+	cmd := &state.CreateCluster{Owner: who.account, Quote: r.Quote, Capped: true}
 	if cmd.ID, err = raylink.NewID[raylink.ClusterID](entropy, "c"); err != nil {
 		return nil, err
 	}

@@ -194,7 +194,7 @@ func (w *world) quoteOf(name string, owner raylink.AccountID, cores int64, machi
 }
 
 func createOf(name string, owner raylink.AccountID, nodes int) *CreateCluster {
-	c := &CreateCluster{ID: id[raylink.ClusterID]("c", name), Owner: owner, Quote: id[raylink.QuoteID]("q", name)}
+	c := &CreateCluster{ID: id[raylink.ClusterID]("c", name), Owner: owner, Quote: id[raylink.QuoteID]("q", name), Capped: true}
 	for i := range nodes {
 		c.Leases = append(c.Leases, leaseOf(name, i))
 	}
