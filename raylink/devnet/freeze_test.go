@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,8 +25,10 @@ import (
 
 // The freezes of the storm.
 const (
-	freezeRound = 15  // kills between two freezes of a leader; half way between them a signer is frozen
+	freezeRound = 15  // kills between two freezes of a leader
+	signerRound = 30  // and of a signer
 	catches     = 20  // times that the signer is watched for, until it is frozen between signing and telling
+	loopsAsking = 2   // of a leader: one watches deposits, one pays, and both look once a second
 	deadMargin  = 100 // blocks beyond the last one that takes a transaction: by then everybody calls it dead
 )
 
@@ -43,24 +49,25 @@ func (m *till) chill(i int, dice *rand.Rand, w *weather) error {
 	defer cancel()
 	began := time.Now()
 	defer func() { w.cold += time.Since(began) }()
-	switch i % freezeRound {
-	case freezeRound / 2:
+	if i%signerRound == freezeRound/2 {
 		return m.freezeSigner(ctx, dice, w)
-	case freezeRound - 1:
+	}
+	if i%freezeRound == freezeRound-1 {
 		return m.freezeLeader(ctx, w)
 	}
 	return nil
 }
 
-// freezeLeader freezes the leader while a transaction is on its way, until another one has led it to its end and has taken money in. Then it goes on, and its
-// loops act on what they knew: that it leads, that the transaction is to be sent and told of, and that the deposits are to be found.
+// freezeLeader freezes the leader while a transaction is on its way and its loops are in the middle of their looks at the chain, until another one has led
+// that transaction to its end and has taken money in. Then it goes on, and its loops act on what they were told and believe: that the transaction is to
+// be sent and told of, that there are deposits to be credited, and that it leads.
 func (m *till) freezeLeader(ctx context.Context, w *weather) error {
 	c, err := m.As("admin")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	var batch, old string
+	var batch string
 	if err := m.until(ctx, "a transaction to be on its way", "", readyLimit, func(ctx context.Context) error {
 		batch, err = alive(ctx, c)
 		return err
@@ -71,19 +78,76 @@ func (m *till) freezeLeader(ctx context.Context, w *weather) error {
 	if err != nil {
 		return err
 	}
-	old = status.Leader
-	if err := m.freeze(old); err != nil {
+	old := status.Leader
+	if err := m.stopLooking(ctx, old); err != nil {
 		return err
 	}
 	err = m.without(ctx, old, batch)
-	said := m.processes[old].tail()
-	if err := errors.Join(err, m.thaw(old)); err != nil {
+	_, waits, looked := m.unread(old)
+	if err := errors.Join(err, looked, m.thaw(old)); err != nil {
 		return err
 	}
-	w.thawed++
-	err = m.until(ctx, old+" to know another leader", "", readyLimit, func(ctx context.Context) error { return m.leads(ctx, old, old) })
-	m.t.Logf("FROZEN %s: %s\n---\n%s", old, said, m.processes[old].tail())
-	return err
+	w.thawed, w.looks = w.thawed+1, w.looks+waits
+	return m.until(ctx, old+" to know another leader", "", readyLimit, func(ctx context.Context) error { return m.leads(ctx, old, old) })
+}
+
+// stopLooking freezes a leader whose loops wait for the chain to answer, which it can only when they do not hear it any more.
+func (m *till) stopLooking(ctx context.Context, leader string) error {
+	if err := m.freeze(processChain); err != nil {
+		return err
+	}
+	err := m.until(ctx, "the leader's loops to ask the chain", "", readyLimit, func(context.Context) error {
+		asked, _, err := m.unread(leader)
+		if err == nil && asked < loopsAsking && runtime.GOOS == "linux" { // elsewhere nobody tells, and they may be between two looks
+			err = fmt.Errorf("%d have", asked)
+		}
+		return err
+	})
+	return errors.Join(err, m.freeze(leader), m.thaw(processChain))
+}
+
+// unread counts a process's connections to the chain on which its question is not read yet, and those on which the answer is not.
+func (m *till) unread(name string) (asked, answered int, err error) {
+	table, err := os.ReadFile("/proc/net/tcp")
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, nil
+	}
+	pid := m.processes[name].pid()
+	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	own := map[string]bool{}
+	for _, fd := range open {
+		if link, err := os.Readlink(fd); err == nil { // else it is closed again
+			own[link] = true
+		}
+	}
+	node, parsed := url.Parse(m.chain.URL)
+	if err := errors.Join(err, parsed); err != nil {
+		return 0, 0, err
+	}
+	port, _ := strconv.Atoi(node.Port())
+	suffix, full, askers := fmt.Sprintf(":%04X", port), map[string]bool{}, []string{}
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line) // number, local and remote address, state, what waits to be sent and read, …, inode
+		if len(f) < 10 {
+			continue
+		}
+		waits := !strings.HasSuffix(f[4], ":00000000")
+		switch {
+		case strings.HasSuffix(f[1], suffix) && waits:
+			full[f[2]] = true
+		case strings.HasSuffix(f[2], suffix) && own["socket:["+f[9]+"]"]:
+			askers = append(askers, f[1])
+			if waits {
+				answered++
+			}
+		}
+	}
+	for _, asker := range askers {
+		if full[asker] {
+			asked++
+		}
+	}
+	return asked, answered, nil
 }
 
 // without waits until another coordinator than the frozen one leads, has led the batch to its end, and has taken a payment in that was made meanwhile.
