@@ -122,6 +122,9 @@ func (s *Story) work(ctx context.Context) error {
 	if !strings.Contains(j.String(), "train.py: done, loss") || !strings.Contains(j.String(), "succeeded") {
 		return fmt.Errorf("the job's log is not whole:\n%s", j)
 	}
+	if err := everyEpoch(j.String()); err != nil {
+		return fmt.Errorf("the job's log is not whole: %w", err)
+	}
 	s.note("the same client streamed the whole log; the job noticed nothing")
 	return s.stillCarried(ctx, carried)
 }
@@ -379,15 +382,8 @@ func (s *Story) check(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	charged := int64(0)
-	for _, l := range b.Lines {
-		charged += l.Charged
-		if l.Charged+l.Waived < int64(billed/time.Minute) {
-			return fmt.Errorf("node %s has %d minutes settled in a demo of at least %s", l.Node, l.Charged+l.Waived, billed)
-		}
-	}
-	if charged == 0 || b.Total.Sign() <= 0 {
-		return fmt.Errorf("nothing was charged")
+	if err := nobodyLostAMinute(b, int64(billed/time.Minute)); err != nil {
+		return err
 	}
 	file := filepath.Join(s.Network.cfg.Dir, "journal.jsonl")
 	if _, err := s.raylink(ctx, "admin", "journal", "export", "--file", file); err != nil {

@@ -39,6 +39,7 @@ func TestDemo(t *testing.T) {
 		"verified: chain and journal agree", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
 		"they have adopted what they found", "began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "verified: the signatures of machines, gateways and group", "fee 2 %", "which are burnt: the supply fell", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
 		"every charged minute is signed by its machine, a gateway and a coordinator",
+		"dashboard     https://", "engineer      access token in", "machine list\n", "topup 5 --asset usdc\n",
 	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("the demo does not tell %q", want)
@@ -207,8 +208,13 @@ func (s *Story) throughConnect(ctx context.Context) error {
 
 // dial tries to reach each address and port, and prints those that answered.
 const dial = `
-import socket, sys
-for target in sys.argv[1:]:
+import socket, sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen("http://" + sys.argv[1] + "/api/jobs/", timeout=10)
+    print("served without a token")
+except urllib.error.HTTPError as e:
+    print("refused without a token:", e.code)
+for target in sys.argv[2:]:
     host, port = target.split(":")
     try:
         socket.create_connection((host, int(port)), 1).close()
@@ -216,7 +222,7 @@ for target in sys.argv[1:]:
     except OSError:
         pass`
 
-// twoClusters creates a second cluster on the same machines; neither reaches the other, and each reaches itself.
+// twoClusters creates a second cluster on the same machines; neither reaches the other, and each reaches itself, its Ray only with its token.
 func (s *Story) twoClusters(ctx context.Context) error {
 	text, err := os.ReadFile(filepath.Join(s.Job, "cluster.yaml"))
 	if err != nil {
@@ -246,13 +252,14 @@ func (s *Story) twoClusters(ctx context.Context) error {
 				return err
 			}
 			// From inside the node's namespace, by the host's own Python: `docker exec` does not work under an engine that could not pivot.
-			inside := append([]string{"-t", strings.TrimSpace(pid), "-n", "python3", "-c", dial}, append(own[:1], foreign...)...)
+			dashboard := fmt.Sprintf("%s:%d", pair[0].Nodes[0].Address, ray.DashboardPort)
+			inside := append([]string{"-t", strings.TrimSpace(pid), "-n", "python3", "-c", dial, dashboard}, append(own[:1], foreign...)...)
 			out, err := exec.CommandContext(ctx, "nsenter", inside...).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("dialling from inside %s: %w: %s", node.Node, err, out)
 			}
-			if strings.TrimSpace(string(out)) != "reached "+own[0] {
-				return fmt.Errorf("%s of %s should reach %s and nothing of %s: %s", node.Node, pair[0].Name, own[0], pair[1].Name, out)
+			if strings.TrimSpace(string(out)) != "refused without a token: 401\nreached "+own[0] {
+				return fmt.Errorf("%s of %s should be refused without its cluster's token, reach %s, and nothing of %s: %s", node.Node, pair[0].Name, own[0], pair[1].Name, out)
 			}
 		}
 	}
