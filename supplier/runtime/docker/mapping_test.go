@@ -120,6 +120,7 @@ func prepareMapped(t *testing.T, lease raylink.LeaseID) string {
 // nothing on the machine is changed, and nothing is left.
 func remapped(t *testing.T) {
 	t.Helper()
+	t.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 	dockerd, err := exec.LookPath("dockerd")
 	if err != nil || exec.CommandContext(t.Context(), "mountpoint", "-q", "/").Run() != nil {
 		t.Skip("a second engine cannot be started here: no dockerd, or a plain chroot")
