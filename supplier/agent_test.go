@@ -41,6 +41,7 @@ type coordinator struct {
 	fresh    chan struct{}
 	report   wire.AgentReport
 	keys     []string // that the network signs images with
+	every    int64    // seconds between reports of an agent without leases
 	heard    int
 	down     bool
 }
@@ -51,7 +52,7 @@ func (c *coordinator) order(orders ...wire.LeaseOrder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.revision++
-	c.current = wire.Assignment{Revision: fmt.Sprint(c.revision), Leases: orders, ImageKeys: c.keys}
+	c.current = wire.Assignment{Revision: fmt.Sprint(c.revision), Leases: orders, ImageKeys: c.keys, ReportSeconds: c.every}
 	close(c.fresh)
 	c.fresh = make(chan struct{})
 }
