@@ -65,12 +65,14 @@ func (m *till) freezeLeader(ctx context.Context, w *weather) error {
 	if err != nil {
 		return err
 	}
-	old := status.Leader
+	old, began := status.Leader, time.Now()
 	ends, effects, err := m.stopThinking(ctx, old)
 	if err != nil {
 		return err
 	}
+	m.t.Logf("%s is frozen after %.1f s, about to propose %d ends of transactions and %d effects", old, time.Since(began).Seconds(), ends, effects)
 	err = m.without(ctx, old)
+	m.t.Logf("it goes on after %.1f s", time.Since(began).Seconds())
 	if err := errors.Join(err, m.thaw(old)); err != nil {
 		return err
 	}
