@@ -26,7 +26,7 @@ type tester interface {
 	Errorf(format string, args ...any)
 }
 
-// world is one replica, and a clock that its entries are stamped with.
+// world is one replica, which prepares its entries as consensus does, and a clock that they are stamped with.
 type world struct {
 	t     tester
 	s     *State
@@ -67,7 +67,9 @@ func (w *world) apply(raw json.RawMessage) json.RawMessage {
 	w.t.Helper()
 	w.index++
 	w.log, w.times = append(w.log, raw), append(w.times, w.now)
-	results := w.s.Apply(w.index, w.now, []json.RawMessage{raw})
+	entry := []json.RawMessage{raw}
+	w.s.Prepare(w.now, entry)
+	results := w.s.Apply(w.index, w.now, entry)
 	if len(results) != 1 {
 		w.t.Fatalf("entry %d is not understood: %s", w.index, raw)
 	}
