@@ -182,22 +182,22 @@ func (p *Proven) Lacks(now time.Time) raylink.Reason {
 // Trouble is why a machine is to stand in quarantine for what its proofs showed, and the device that it is for. A device that was put aside counts while
 // the machine offers it.
 func (m *Machine) Trouble() (why raylink.Reason, device string) {
-	for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
-		if why := m.Proven[device].Trouble(); why != raylink.ReasonNone && (!m.Proven[device].Aside || m.offers(device)) {
-			return why, device
+	for id, known := range m.Proven { // the first by its id, without sorting: every look asks every machine
+		if what := known.Trouble(); what != raylink.ReasonNone && (device == "" || id < device) && (!known.Aside || m.offers(id)) {
+			why, device = what, id
 		}
 	}
-	return raylink.ReasonNone, ""
+	return why, device
 }
 
-// Withdrawn is a GPU in trouble that the machine does not offer and that was not put aside yet, the first of them; empty for none.
-func (m *Machine) Withdrawn() string {
-	for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
-		if known := m.Proven[device]; !known.Aside && known.Trouble() != raylink.ReasonNone && m.Host != nil && !m.offers(device) {
-			return device
+// Withdrawn is a GPU in trouble that the machine does not offer and that was not put aside yet, the first of them by id; empty for none.
+func (m *Machine) Withdrawn() (device string) {
+	for id, known := range m.Proven {
+		if known.Trouble() != raylink.ReasonNone && (device == "" || id < device) && !known.Aside && m.Host != nil && !m.offers(id) {
+			device = id
 		}
 	}
-	return ""
+	return device
 }
 
 // offers says whether a device is one of those that a machine can use and rents out. Which GPUs are left of an offer of some is the agent's choice, so all
