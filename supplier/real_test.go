@@ -253,6 +253,7 @@ func (w *realWorld) live() {
 	w.stage(raylink.StageRunning)
 	w.beatsAgain(15*time.Second, "the worker hears the head")
 
+	t.Run("the stock tool reads a lease's device", w.wgReads)
 	t.Run("a data plane is killed", w.planeKilled)
 	t.Run("the agent is replaced", w.agentReplaced)
 	t.Run("a data plane stands still", w.planeFrozen)
@@ -267,6 +268,20 @@ func (w *realWorld) live() {
 		_, errSocket := os.Stat(w.planes.socket(head) + ".lock")
 		return err == nil && errDirs == nil && len(left) == 0 && len(dirs) == 0 && os.IsNotExist(errSocket)
 	})
+}
+
+// wgReads: the stock `wg` shows the owner of a machine what a lease's device is and whom it takes.
+func (w *realWorld) wgReads(t *testing.T) {
+	if w.planes.sockets != "" {
+		t.Skip("a data plane in a container has its socket in the agent's directory")
+	}
+	own, peer := w.planeStatus(head), w.planeStatus(worker)
+	shown := shell(t, "wg show "+overlay.DeviceName(string(head)))
+	for _, want := range []string{"public key: " + own.PublicKey.String(), fmt.Sprint("listening port: ", own.Port), "peer: " + peer.PublicKey.String(), fmt.Sprintf("allowed ips: %s/32", peer.Address.Addr())} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("wg does not show %q:\n%s", want, shown)
+		}
+	}
 }
 
 func (w *realWorld) planeKilled(t *testing.T) {

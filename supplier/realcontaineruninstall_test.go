@@ -40,6 +40,11 @@ func TestRealUninstallInAContainer(t *testing.T) {
 	if during := hostSnapshot(t, looked...); strings.Count(during["docker ps -aq --no-trunc"], "\n") < strings.Count(before["docker ps -aq --no-trunc"], "\n")+5 {
 		t.Fatal("there are not two nodes, two data planes and an agent")
 	}
+	// The owner's `wg` sees the overlays as DESIGN says; /run is another one here, which ends with the command.
+	link := fmt.Sprintf("unshare -m sh -c 'mount -t tmpfs none /run && ln -s %s/wireguard /var/run/wireguard && wg show interfaces'", w.dir)
+	if seen := strings.Fields(shell(t, link)); len(seen) != 2 || !strings.HasPrefix(seen[0], "rl") || !strings.HasPrefix(seen[1], "rl") {
+		t.Errorf("wg sees %q", seen)
+	}
 	text := shell(t, fmt.Sprintf("docker run --rm --name raylink-uninstall-test --pid=host --cap-add NET_ADMIN --cap-add SYS_ADMIN -v /var/run/docker.sock:/var/run/docker.sock -v %[1]s:%[1]s %[2]s uninstall %[1]s 2>%[1]s.log",
 		w.dir, containerImage))
 	if err := os.Remove(w.dir + ".log"); err != nil {

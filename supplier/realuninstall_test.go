@@ -23,7 +23,7 @@ import (
 func hostSnapshot(t *testing.T, dirs ...string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	counters := regexp.MustCompile(`\[\d+:\d+\]|(?m)^#.*$`)
+	counters := regexp.MustCompile(`\[\d+:\d+\]|packets \d+ bytes \d+|(?m)^#.*$`)
 	for _, command := range []string{
 		"docker ps -aq --no-trunc", "docker network ls -q", "docker volume ls -q", "docker image ls -q --no-trunc", "ip -o link", "ip rule", "ip route show table all",
 		"iptables-save", "ip6tables-save", "nft list ruleset",
@@ -56,7 +56,8 @@ func hostSnapshot(t *testing.T, dirs ...string) map[string]string {
 }
 
 // TestRealUninstall: a machine that runs two nodes of a cluster, with their data planes, is uninstalled. Containers, networks, volumes, images,
-// interfaces, routes, firewall and files are afterwards what they were before.
+// interfaces, routes, firewall and files are afterwards what they were before, and strangers' containers run on: one without a label, and one of another
+// machine's.
 func TestRealUninstall(t *testing.T) {
 	w := newMachine(t, 12)
 	parent := w.dir
@@ -64,6 +65,7 @@ func TestRealUninstall(t *testing.T) {
 	w.planes.files.root = w.dir
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	looked := []string{parent, "/run/raylink", "/run/wireguard", "/var/run/wireguard", "/var/lib/raylink"}
+	strangers := []string{w.stranger("raylink-stranger-test"), w.stranger("raylink-other-machine-test", "--label", "raylink.machine=m-aaaaaaaaaa")}
 	before := hostSnapshot(t, looked...)
 
 	w.startHere(log)
@@ -104,6 +106,20 @@ func TestRealUninstall(t *testing.T) {
 	if gone, err = Uninstall(t.Context(), config, true, log); err != nil || gone.Leases != 0 {
 		t.Errorf("the second time: %+v, %v", gone, err)
 	}
+	for _, name := range strangers {
+		if said := shell(t, "docker inspect -f '{{.State.Running}} {{.RestartCount}}' "+name); said != "true 0" {
+			t.Errorf("%s, which the agent did not make, is running and was started again: %s", name, said)
+		}
+	}
+}
+
+// stranger starts a container that the agent did not make, from the leases' own image, and returns its name.
+func (w *realWorld) stranger(name string, more ...string) string {
+	w.t.Helper()
+	shell(w.t, "docker rm -f "+name+" 2>/dev/null || true")
+	w.t.Cleanup(func() { shell(w.t, "docker rm -f "+name) })
+	shell(w.t, strings.Join(append(append([]string{"docker run -d --network none --entrypoint sleep --name", name}, more...), realImage, "600"), " "))
+	return name
 }
 
 // TestRealDoctor looks over this very machine, and changes nothing.

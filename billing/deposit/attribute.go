@@ -190,13 +190,19 @@ func (b *Book) settle(d *Deposit) {
 	b.Suspense = slices.DeleteFunc(slices.Clone(b.Suspense), func(k string) bool { return k == d.Key })
 }
 
-// Waiting are the deposits in suspense, oldest first, at most limit.
+// Waiting are the deposits in suspense, at most limit: the newest first, and all dust after the rest. Dust costs its sender next to nothing, and must hide
+// nobody's money.
 func (b *Book) Waiting(limit int) []Deposit {
-	var list []Deposit
-	for _, key := range b.Suspense[:max(0, min(limit, len(b.Suspense)))] {
-		list = append(list, *b.Deposits[key])
+	var list, dust []Deposit
+	for _, key := range slices.Backward(b.Suspense) {
+		if d := b.Deposits[key]; slices.Contains(d.Reasons, Dust) {
+			dust = append(dust, *d)
+		} else {
+			list = append(list, *d)
+		}
 	}
-	return list
+	list = append(list, dust...)
+	return list[:max(0, min(limit, len(list)))]
 }
 
 // entry moves the deposit's amount between two ledger accounts.

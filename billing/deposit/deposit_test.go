@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -287,6 +288,36 @@ func TestSuspense(t *testing.T) {
 	d.book.Reopen(second, "po-1")
 	if amount, err := d.book.Refundable(second); err != nil || amount.Minor != 50_000_000 {
 		t.Errorf("reopened: %v, %v", amount, err)
+	}
+}
+
+// TestDustHidesNothing: the list of what waits is of a hundred, and whoever sends dust by the hundred, before or after, pushes nobody's money off it.
+func TestDustHidesNothing(t *testing.T) {
+	d := newDesk(t)
+	send := func(name string, minor int64) {
+		t.Helper()
+		if err := d.observe(d.seen(func(o *Observation) { o.Signature, o.Delta, o.Senders = name, minor, []string{address(77)} })); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const crowd = 120
+	for i := range 3 * crowd {
+		switch name := fmt.Sprintf("sig-%03d", i); {
+		case i%crowd == crowd-1: // at the end of each crowd a real one
+			send(name, 5_000_000)
+		default:
+			send(name, 1)
+		}
+	}
+	var first []string
+	for _, w := range d.book.Waiting(5) {
+		first = append(first, strings.TrimSuffix(w.Key, "/"+usdc().Account))
+	}
+	if want := []string{"sig-359", "sig-239", "sig-119", "sig-358", "sig-357"}; !slices.Equal(first, want) {
+		t.Errorf("first come %v, want %v", first, want)
+	}
+	if n, all := len(d.book.Waiting(100)), len(d.book.Waiting(1000)); n != 100 || all != 3*crowd {
+		t.Errorf("%d of a hundred, %d of all", n, all)
 	}
 }
 

@@ -48,6 +48,8 @@ type Ledger struct {
 	entries  pages
 	names    map[name]uint64 // to Seq
 	balances map[slot]int64  // without the zeros
+	under    *Ledger         // of a draft: what it goes on from
+	from     uint64          // of a draft: how many entries that had
 }
 
 type name struct{ kind, ref string }
@@ -68,10 +70,9 @@ func New() *Ledger {
 // other postings it is an ErrConflict. Note is written as JSON; nil is none. After an error
 // nothing has changed. The cost grows with the postings, not with the journal.
 func (l *Ledger) Post(at time.Time, kind, ref string, postings []Posting, note any) (Entry, error) {
-	if seq, found := l.names[name{kind, ref}]; found {
-		first := l.entries.at(seq - 1)
+	if first, found := l.Find(kind, ref); found {
 		if !same(first.Postings, postings) {
-			return Entry{}, fmt.Errorf("posting %s %s: %w as entry %d", kind, ref, ErrConflict, seq)
+			return Entry{}, fmt.Errorf("posting %s %s: %w as entry %d", kind, ref, ErrConflict, first.Seq)
 		}
 		return first, nil
 	}
@@ -101,15 +102,32 @@ func (l *Ledger) append(entry Entry) error {
 		return err
 	}
 	for place, balance := range after {
-		if balance == 0 {
-			delete(l.balances, place)
-		} else {
-			l.balances[place] = balance
-		}
+		l.set(place, balance)
 	}
+	l.add(entry)
+	return nil
+}
+
+func (l *Ledger) add(entry Entry) {
 	l.names[name{entry.Kind, entry.Ref}] = entry.Seq
 	l.entries.add(entry)
-	return nil
+}
+
+// set changes a balance. A draft keeps zeros: they hide what stands below it.
+func (l *Ledger) set(place slot, balance int64) {
+	if balance == 0 && l.under == nil {
+		delete(l.balances, place)
+	} else {
+		l.balances[place] = balance
+	}
+}
+
+func (l *Ledger) balance(place slot) int64 {
+	balance, known := l.balances[place]
+	if !known && l.under != nil {
+		return l.under.balance(place)
+	}
+	return balance
 }
 
 // balancesAfter are the new balances of the accounts that the postings touch.
@@ -119,7 +137,7 @@ func (l *Ledger) balancesAfter(postings []Posting) (map[slot]int64, error) {
 		place := slot{posting.Account, posting.Amount.Asset}
 		before, seen := after[place]
 		if !seen {
-			before = l.balances[place]
+			before = l.balance(place)
 		}
 		sum, err := money.AddMinor(before, posting.Amount.Minor)
 		if err != nil {
@@ -130,7 +148,7 @@ func (l *Ledger) balancesAfter(postings []Posting) (map[slot]int64, error) {
 	for _, posting := range postings { // in their order, so that every replica names the same account
 		place := slot{posting.Account, posting.Amount.Asset}
 		if balance := after[place]; balance < 0 && !MayBeNegative(posting.Account) {
-			has := money.Amount{Minor: l.balances[place], Asset: place.asset}
+			has := money.Amount{Minor: l.balance(place), Asset: place.asset}
 			needed, err := has.Sub(money.Amount{Minor: balance, Asset: place.asset})
 			if err != nil {
 				return nil, invalid("balance of %s: %v", posting.Account, err)
@@ -143,7 +161,7 @@ func (l *Ledger) balancesAfter(postings []Posting) (map[slot]int64, error) {
 
 // Balance is what the account holds of the asset, in minor units; zero for one never heard of.
 func (l *Ledger) Balance(account string, asset money.Asset) int64 {
-	return l.balances[slot{account, asset}]
+	return l.balance(slot{account, asset})
 }
 
 // Account is the balance of one account in one asset.
@@ -199,16 +217,21 @@ func (l *Ledger) Entries(after uint64, limit int) []Entry {
 
 // Find is the entry of that kind and ref.
 func (l *Ledger) Find(kind, ref string) (Entry, bool) {
-	seq, found := l.names[name{kind, ref}]
-	if !found {
-		return Entry{}, false
+	if seq, found := l.names[name{kind, ref}]; found {
+		return l.entries.at(seq - 1 - l.from), true
 	}
-	return l.entries.at(seq - 1), true
+	if l.under != nil {
+		return l.under.Find(kind, ref)
+	}
+	return Entry{}, false
 }
 
 // Head is number and hash of the last entry; 0 and empty before the first. The hash stands for the
 // whole journal.
 func (l *Ledger) Head() (seq uint64, hash string) {
+	if l.entries.count == 0 && l.under != nil {
+		return l.under.Head()
+	}
 	if l.entries.count == 0 {
 		return 0, ""
 	}

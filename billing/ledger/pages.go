@@ -11,7 +11,7 @@ type pages struct {
 }
 
 func (p *pages) add(e Entry) {
-	if p.count%pageSize == 0 {
+	if p.count == uint64(len(p.list))*pageSize {
 		p.list = append(p.list, make([]Entry, 0, pageSize))
 	}
 	last := &p.list[len(p.list)-1]

@@ -94,6 +94,22 @@ func (b *Book) Add(origin Origin, supplier string, earned money.Amount, at time.
 	return nil
 }
 
+// AddAll adds what stands in another book, as if it had been added here.
+func (b *Book) AddAll(other *Book) error {
+	for _, origin := range Origins() {
+		for _, asset := range []money.Asset{money.USDC, money.IO} {
+			for _, bucket := range other.Queues[queueOf(origin, asset)] {
+				for _, supplier := range bucket.Order {
+					if err := b.Add(origin, supplier, money.Amount{Minor: bucket.Amounts[supplier], Asset: asset}, bucket.Hour); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // bucket finds or makes the bucket of an hour; nearly always it is the last.
 func (b *Book) bucket(queue string, hour time.Time) *Bucket {
 	list := b.Queues[queue]

@@ -137,3 +137,32 @@ func TestNothingIsLost(t *testing.T) {
 		}
 	})
 }
+
+// A book that is added to another is as if everything in it had been added there.
+func TestAddAll(t *testing.T) {
+	both, one, other := NewBook(), NewBook(), NewBook()
+	for i, a := range []struct {
+		origin   Origin
+		supplier string
+		asset    money.Asset
+		at       time.Time
+	}{
+		{Grant, "z", money.USDC, start}, {Card, "a", money.IO, start}, {Grant, "a", money.USDC, start.Add(time.Hour)},
+		{Grant, "a", money.USDC, start}, {Grant, "z", money.USDC, start}, {Card, "b", money.USDC, start}, {Card, "b", money.IO, start.Add(time.Hour)}, {Card, "a", money.IO, start},
+	} {
+		to := one
+		if i > 2 {
+			to = other
+		}
+		for _, b := range []*Book{both, to} {
+			if err := b.Add(a.origin, a.supplier, money.Amount{Minor: int64(i + 1), Asset: a.asset}, a.at); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := one.AddAll(other); err != nil || !reflect.DeepEqual(one, both) {
+		got, _ := json.Marshal(one)
+		want, _ := json.Marshal(both)
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+}

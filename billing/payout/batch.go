@@ -114,6 +114,17 @@ func (t *Batch) Live() *Attempt {
 	return &t.Attempts[len(t.Attempts)-1]
 }
 
+// Unsigned says whether the batch waits for a signature, and since when: it has no attempt yet, or the last one is dead.
+func (t *Batch) Unsigned() (since time.Time, waits bool) {
+	if t.State != Open || t.Live() != nil || t.Landed() != nil {
+		return time.Time{}, false
+	}
+	if len(t.Attempts) > 0 {
+		return t.Attempts[len(t.Attempts)-1].EndedAt, true
+	}
+	return t.MadeAt, true
+}
+
 // Landed is the attempt that took effect, nil if none is known to have. It can be one that was said to be dead.
 func (t *Batch) Landed() *Attempt {
 	if i := slices.IndexFunc(t.Attempts, func(a Attempt) bool { return a.Stage == Finalized }); i >= 0 {
@@ -315,7 +326,8 @@ func (b *Book) Work() []Work {
 	var list []Work
 	for _, id := range b.Open {
 		batch := b.Batches[id]
-		if _, halted := b.Halted(batch.Asset); !halted && batch.Live() == nil && batch.Landed() == nil {
+		_, halted := b.Halted(batch.Asset)
+		if _, unsigned := batch.Unsigned(); unsigned && !halted {
 			list = append(list, Work{Batch: batch.clone(), N: len(batch.Attempts) + 1})
 		}
 	}

@@ -55,8 +55,12 @@ func (b *Book) Why(now time.Time, p *Payout, free int64) Code {
 	_, halted := b.Halted(p.Asset)
 	switch {
 	case p.State == Batched:
-		if b.Batches[p.Batch].Live() == nil && halted {
+		_, unsigned := b.Batches[p.Batch].Unsigned()
+		switch {
+		case unsigned && halted:
 			return Halted
+		case unsigned:
+			return WaitsForSigner
 		}
 		return InFlight
 	case p.State == Blocked:
@@ -78,6 +82,18 @@ func (b *Book) Awaiting(now time.Time, asset money.Asset, free int64) []Payout {
 			p := *b.Payouts[id]
 			p.Code = code
 			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Late are the batches that have waited for a signer's signature for longer than patience, oldest first, of assets that are not halted: none runs, or its own
+// policy refuses them, which only its log says.
+func (b *Book) Late(now time.Time, patience time.Duration) []Batch {
+	var list []Batch
+	for _, w := range b.Work() {
+		if since, _ := w.Batch.Unsigned(); now.Sub(since) > patience {
+			list = append(list, w.Batch)
 		}
 	}
 	return list

@@ -59,6 +59,7 @@ const (
 	HeldGrant      Code = "held-grant"
 	PricePaused    Code = "price-paused"
 	InFlight       Code = "in-flight"
+	WaitsForSigner Code = "waits-for-signer" // in a batch that no signer has signed yet, or has to sign anew
 	ChainFrozen    Code = "frozen"
 	ChainNoAccount Code = "no-account"
 	ChainExpired   Code = "expired"

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,8 +9,11 @@ import (
 
 	"raylink/billing/deposit"
 	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/billing/wallet"
 	"raylink/coordinator/consensus"
 	"raylink/coordinator/state"
+	"raylink/raylink"
 	"raylink/raylink/wire"
 )
 
@@ -31,6 +35,34 @@ func TestAlarm(t *testing.T) {
 	}
 	if len(v.Ignored) == 0 || v.Ignored[0].Key != "theft/"+address("ours") {
 		t.Errorf("it is not among what credits nobody: %+v", v.Ignored)
+	}
+}
+
+// TestSignerLate: a batch that no signer signs, because it is away or its own caps are lower, is an alarm after five minutes, with the ways out; whoever waits
+// for the money sees what for.
+func TestSignerLate(t *testing.T) {
+	for minutes, alarms := range map[time.Duration]int{4: 0, 6: 1} {
+		r := newRig(t)
+		ada, then, theirs := id[raylink.AccountID]("acc", "ada"), time.Now().Add(-minutes*time.Minute), wallet.Encode(publicOf("adaw"))
+		r.group.s.Now = then
+		proof := wallet.Text("group", string(ada), theirs, "nonce-of-ada-one")
+		r.apply(then, &state.ChallengeWallet{Account: ada, Nonce: "nonce-of-ada-one"},
+			&state.ProveWallet{Account: ada, Address: theirs, Nonce: "nonce-of-ada-one", Group: "group", Signature: wallet.Encode(ed25519.Sign(keyOf("adaw"), []byte(proof)))},
+			&state.CheckDestination{Wallet: theirs, Asset: money.USDC, Seen: payout.Existence{TokenAccount: address("theirs"), Exists: true}},
+			&state.RequestPayout{By: "x", Request: payout.Request{ID: "wd-late", Kind: payout.Withdrawal, Account: string(ada), Asset: money.USDC, Amount: 1_500_000, Wallet: theirs}},
+			&state.MakeBatch{Asset: money.USDC, Aside: true})
+		var v wire.Treasury
+		r.call("admin", "GET", "/v1/treasury", nil).into(t, &v)
+		want := "batch pb-00000001 of 1 payment(s), 1.500000 USDC in all, has waited for a signature since " + then.UTC().Format(time.RFC3339)
+		if len(v.InFlight) != 1 || len(v.Alarms) != alarms || alarms > 0 && (!strings.HasPrefix(v.Alarms[0], want) ||
+			!strings.Contains(v.Alarms[0], "--usdc-per-payment and --usdc-per-hour") || !strings.HasSuffix(v.Alarms[0], "`raylink admin payout cancel wd-late`")) {
+			t.Errorf("after %d minutes: alarms %q, in flight %+v", minutes, v.Alarms, v.InFlight)
+		}
+		var list []payout.Payout
+		r.call("ada", "GET", "/v1/payouts", nil).into(t, &list)
+		if len(list) != 1 || list[0].Code != payout.WaitsForSigner {
+			t.Errorf("payouts %+v", list)
+		}
 	}
 }
 

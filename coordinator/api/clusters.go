@@ -30,6 +30,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A guess, which refuses an image that is not known; what runs depends on where the nodes are placed.
 	image, _, err := manifest.Image(spec.Image, cmp.Or(spec.Head.Require[raylink.LabelArch], "amd64"))
 	if err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Image: image, Notes: notes, Purse: exchange.Purse(r.Pay)}
+	cmd := &state.MakeQuote{ID: id, Owner: who.account, Spec: spec, Purse: exchange.Purse(r.Pay)}
 	if r.Budget != nil {
 		if r.Budget.Asset != money.USD || r.Budget.Minor <= 0 {
 			return nil, raylink.Errorf(raylink.CodeInvalid, "a budget is a positive amount of USD, not %s", *r.Budget).WithHint("such as `--budget 5`")
@@ -54,7 +55,7 @@ func (s *Server) postQuote(c *gin.Context) (any, error) {
 	if err := s.leader(c.Request.Context(), MethodPlace, Wish{spec, image}, &p); err != nil {
 		return nil, err
 	}
-	cmd.Nodes = p.Nodes
+	cmd.Nodes, cmd.Image, cmd.Notes = p.Nodes, cmp.Or(p.Image, image), append(notes, p.Notes...)
 	if err := s.propose(c, who.by(), "", cmd, nil); err != nil {
 		if q, again := s.repeated(who, id, cmd); q != nil || again != nil { // the first one was made on another coordinator
 			return q, again
@@ -162,7 +163,7 @@ func (s *Server) postCluster(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := &state.CreateCluster{Owner: who.account, Quote: r.Quote}
+	cmd := &state.CreateCluster{Owner: who.account, Quote: r.Quote, Capped: true}
 	if cmd.ID, err = raylink.NewID[raylink.ClusterID](entropy, "c"); err != nil {
 		return nil, err
 	}
@@ -287,6 +288,9 @@ func (s *Server) clusterView(st *state.State, cl *state.Cluster) wire.Cluster {
 	for i, l := range st.ClusterLeases(cl.ID) {
 		if i == 0 {
 			v.Subnet = fmt.Sprintf("%s/24", strings.TrimSuffix(l.Address.String(), ".2")+".0")
+		}
+		if m := st.Machines[l.Machine]; l.Role == raylink.NodeHead && m != nil {
+			v.Image = plan.ImageFor(cl, m.Offer.Arch)
 		}
 		perHour += int64(l.Meter.Rate)
 		spent += l.Meter.Accrued + l.Meter.Fees

@@ -11,6 +11,7 @@ import (
 	"raylink/billing/price"
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 )
 
@@ -22,6 +23,53 @@ func (r *rig) believe(p money.Price) {
 	s := price.Sample{Source: price.SourceAdministered, Price: p, ObservedAt: now.UTC(), Key: policy.Operators[0]}
 	s.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(keyOf("oracle"), price.SampleBytes(s)))
 	r.apply(now, &state.SetPricePolicy{Policy: policy}, &state.SetPrice{Sample: s})
+}
+
+// joinArm has a cheap machine of sue's join, of the other architecture.
+func (r *rig) joinArm(name string) {
+	r.t.Helper()
+	hash := identity.HashToken("join " + name)
+	offer := raylink.Offer{Resources: raylink.Resources{CPU: 16 * raylink.Unit, Memory: 64 << 30}, Arch: "arm64", CPUHour: 20_000}
+	r.apply(time.Now(), &state.IssueJoinToken{ID: id[raylink.TokenID]("tok", name), Kind: state.JoinKindMachine, Account: id[raylink.AccountID]("acc", "sue"), Hash: hash, TTL: time.Hour},
+		&state.JoinMachine{TokenHash: hash, ID: machineID(name), PublicKey: identity.EncodeKey(publicOf(name)), Name: name, Offer: offer})
+	r.memory.Agent(machineID(name), wire.AgentReport{})
+}
+
+// TestQuoteNamesTheImagesThatRun: what the head's machine runs, though nobody named an architecture, and what other machines run, and all of it is
+// signed. The cluster's own view says the same.
+func TestQuoteNamesTheImagesThatRun(t *testing.T) {
+	const amd, arm = "raylink/worker:2.60.0-py311", "raylink/worker:2.60.0-py311-arm64"
+	r := newRig(t)
+	ask := func(key string) (q wire.Quote) {
+		r.call("ada", "POST", "/v1/quotes", wire.QuoteRequest{Manifest: r.manifest}, "Idempotency-Key", key).into(t, &q)
+		return q
+	}
+	if q := ask("before"); q.Image != amd || len(q.Notes) != 1 || !signed(t, q) { // the note is of the catalogue, as in all
+		t.Errorf("on amd64 machines: %s, %q", q.Image, q.Notes)
+	}
+	r.joinArm("marm")
+	q := ask("one")
+	if q.Image != arm || len(q.Notes) != 2 || q.Notes[1] != "2 of 3 nodes run "+amd+", because their machines are amd64" || !signed(t, q) {
+		t.Errorf("with the head on an arm64 machine: %s, %q", q.Image, q.Notes)
+	}
+	var cl wire.Cluster
+	if r.call("ada", "POST", "/v1/clusters", wire.CreateRequest{Quote: q.ID}).into(t, &cl); cl.Image != arm {
+		t.Errorf("the cluster says that it runs %s", cl.Image)
+	}
+	// A cluster that was quoted before the head's machine was asked.
+	spec := raylink.ClusterSpec{Name: "old", RayVersion: "2.60.0", Image: amd, Head: raylink.NodeGroup{Name: "headgroup", Replicas: 1}}
+	node := state.QuoteNode{Node: "old-headgroup", Role: raylink.NodeHead, Group: "headgroup", Machine: machineID("marm"), Resources: raylink.Resources{CPU: raylink.Unit, Memory: 1 << 30}, Rate: 20_000}
+	ada := id[raylink.AccountID]("acc", "ada")
+	r.apply(time.Now(), &state.MakeQuote{ID: "q-oldaaaaaaa", Owner: ada, Spec: spec, Image: amd, Nodes: []state.QuoteNode{node}},
+		&state.CreateCluster{ID: "c-oldaaaaaaa", Owner: ada, Quote: "q-oldaaaaaaa", Leases: []raylink.LeaseID{"l-oldaaaaaaa"}})
+	if r.call("ada", "GET", "/v1/clusters/c-oldaaaaaaa", nil).into(t, &cl); cl.Image != arm {
+		t.Errorf("the older cluster says that it runs %s", cl.Image)
+	}
+	r.joinArm("msec")
+	r.joinArm("mthi")
+	if q := ask("all"); q.Image != arm || len(q.Notes) != 1 {
+		t.Errorf("on arm64 machines alone: %s, %q", q.Image, q.Notes)
+	}
 }
 
 // signed says whether the group has signed a quote.

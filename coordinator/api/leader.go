@@ -70,9 +70,11 @@ type Wish struct {
 	Runs string `json:"runs,omitempty"` // the image that will run
 }
 
-// Placement is the leader's answer to where a cluster's nodes would go.
+// Placement is the leader's answer to where a cluster's nodes would go, and what they run there. Leaders of the time before say the nodes alone.
 type Placement struct {
 	Nodes []state.QuoteNode `json:"nodes"`
+	Image string            `json:"image,omitempty"` // on the head's machine
+	Notes []string          `json:"notes,omitempty"` // of other images that run
 }
 
 // SeenAnswer tells when machines and gateways were heard last.
@@ -127,7 +129,11 @@ func (l *Leader) place(_ context.Context, body []byte) ([]byte, error) {
 	var p Placement
 	var err error
 	seen := l.Memory.Seen()
-	l.Group.Read(func(s *state.State) { p.Nodes, err = plan.PlaceImage(s, seen, time.Now(), wish.ClusterSpec, wish.Runs) })
+	l.Group.Read(func(s *state.State) {
+		if p.Nodes, err = plan.PlaceImage(s, seen, time.Now(), wish.ClusterSpec, wish.Runs); err == nil && wish.Runs != "" {
+			p.Image, p.Notes, err = plan.Runs(s, wish.ClusterSpec, p.Nodes)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -240,8 +240,7 @@ func (r *rig) populate() {
 	r.apply(began, &state.IssueJoinToken{ID: id[raylink.TokenID]("tok", "gate"), Kind: state.JoinKindGateway, Hash: hash, TTL: time.Hour},
 		&state.JoinGateway{TokenHash: hash, ID: gatewayID("gate"), PublicKey: identity.EncodeKey(publicOf("gate")), Name: "gate", URL: "https://127.0.0.1:8443"})
 	r.run(began, ada)
-	treasury := deposit.Treasury{{Asset: money.USDC, Mint: address("usdc"), Program: address("token"), Decimals: 6, Account: address("ours"), Wallet: address("wallet")}}
-	r.apply(began, &state.SetTreasury{Treasury: treasury, Rules: deposit.DefaultRules(), Cluster: "local"},
+	r.apply(began, &state.SetTreasury{Treasury: treasury(), Rules: deposit.DefaultRules(), Cluster: "local"},
 		&state.OpenTopup{ID: "top-paid", Account: ada, Asset: money.USDC, Reference: address("reference"), Expected: 2_000_000, TTL: time.Hour},
 		&state.ObserveDeposit{Observation: deposit.Observation{Signature: "sig", Account: address("ours"), Mint: address("usdc"), Program: address("token"), Decimals: 6,
 			Delta: 2_000_000, References: []string{address("reference")}, Witnesses: []string{"first"}}})
@@ -250,6 +249,11 @@ func (r *rig) populate() {
 		r.t.Fatal(err)
 	}
 	r.fixture = b.Bytes()
+}
+
+// treasury is where the rig's network takes USDC. It holds some.
+func treasury() deposit.Treasury {
+	return deposit.Treasury{{Asset: money.USDC, Mint: address("usdc"), Program: address("token"), Decimals: 6, Account: address("ours"), Wallet: address("wallet")}}
 }
 
 // address is a made-up address on the chain.

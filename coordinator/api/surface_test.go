@@ -149,7 +149,7 @@ func moneySurface(acc func(string) raylink.AccountID) map[string][]row {
 		"PUT /v1/price/policy":         {{"", price.Default(), users(403, 403, 403, 200)}},
 		"POST /v1/price/halt":          {{"", wire.HaltRequest{Reason: "a look at it"}, users(403, 403, 403, 200)}},
 		"GET /v1/treasury":             {{"", nil, users(403, 403, 403, 200)}},
-		"PUT /v1/treasury":             {{"", wire.TreasuryRequest{Chain: "local"}, users(403, 403, 403, 200)}},
+		"PUT /v1/treasury":             {{"", wire.TreasuryRequest{Chain: "local", Treasury: treasury()}, users(403, 403, 403, 200)}},
 		"PUT /v1/treasury/payouts":     {{"", wire.PayoutPolicyRequest{Policy: payout.DefaultPolicy(), Every: "1h"}, users(403, 403, 403, 200)}},
 		"PUT /v1/treasury/buyback":     {{"", wire.BuybackRequest{Threshold: money.Amount{Minor: 1, Asset: money.USDC}}, users(403, 403, 403, 200)}},
 		"POST /v1/treasury/run":        {{"", struct{}{}, users(403, 403, 403, 200)}},

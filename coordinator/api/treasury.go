@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -21,6 +22,9 @@ import (
 
 // differPatience is how long chain and books may differ without an alarm: what a node calls final is taken in some seconds later.
 const differPatience = time.Minute
+
+// signerPatience is how long a batch may wait for a signature without an alarm: a signer asks every second.
+const signerPatience = 5 * time.Minute
 
 // admins reads an admin's write and proposes the command that make answers; then it shows the treasury.
 func (s *Server) admins(c *gin.Context, into any, make func(by string) (state.Command, error)) (any, error) {
@@ -101,11 +105,11 @@ func (s *Server) books() wire.Treasury {
 		for asset, h := range st.Payouts.Halts {
 			v.Halts = append(v.Halts, wire.PayoutHalt{Asset: money.Asset(asset), Reason: h.Reason, By: h.By, At: h.At})
 		}
-		v.Suspense = append(v.Suspense, st.Deposits.Waiting(shownPayouts)...)
+		v.Suspense, v.Suspended = append(v.Suspense, st.Deposits.Waiting(shownPayouts)...), len(st.Deposits.Suspense)
 		ignored := st.Deposits.Ignored
 		v.Ignored = append(v.Ignored, ignored[max(0, len(ignored)-shownPayouts):]...)
 		slices.Reverse(v.Ignored)
-		v.Alarms = alarms(st)
+		v.Alarms = append(alarms(st), late(st, time.Now())...)
 		for _, b := range st.Buybacks {
 			v.Buybacks = append(v.Buybacks, buybackView(st, b))
 		}
@@ -123,6 +127,23 @@ func alarms(st *state.State) []string {
 			signature, money.Amount{Minor: -d.Amount, Asset: d.Asset}, account))
 	}
 	return list
+}
+
+// late are batches that no signer signs. Its reasons are its own: they stand in its log and nowhere else.
+func late(st *state.State, now time.Time) []string {
+	var list []string
+	for _, b := range st.Payouts.Late(now, signerPatience) {
+		since, _ := b.Unsigned()
+		list = append(list, fmt.Sprintf("batch %s of %d payment(s), %v in all, has waited for a signature since %s: no signer runs, or its own policy refuses the batch, as its log says. "+
+			"Start it; or raise its caps (`raylink signer policy` prints a file, --%s-per-payment and --%[5]s-per-hour) and start it again; or take the payment out: `raylink admin payout cancel %s`",
+			b.ID, len(b.Transfers), money.Amount{Minor: b.Total(), Asset: b.Asset}, since.UTC().Format(time.RFC3339), strings.ToLower(string(b.Asset)), largest(b).Payout))
+	}
+	return list
+}
+
+// largest is the payment of a batch that a cap most likely is in the way of.
+func largest(b payout.Batch) payout.Transfer {
+	return slices.MaxFunc(b.Transfers, func(x, y payout.Transfer) int { return cmp.Compare(x.Amount, y.Amount) })
 }
 
 func buybackView(st *state.State, b *state.Buyback) wire.Buyback {
@@ -156,7 +177,7 @@ func (s *Server) putTreasury(c *gin.Context) (any, error) {
 		if r.Rules != nil {
 			rules = *r.Rules
 		}
-		return &state.SetTreasury{Treasury: r.Treasury, Rules: rules, Cluster: r.Chain}, nil
+		return &state.SetTreasury{Treasury: r.Treasury, Rules: rules, Cluster: r.Chain, Keep: true}, nil
 	})
 }
 

@@ -27,10 +27,10 @@ type Machine interface {
 	Digest() string
 }
 
-// Preparer is a Machine that can begin an entry without being held still: Prepare reads the commands that Apply is given next, and checks of them what does not
-// depend on the state. It may be called while others read the machine, but not while anything else of it runs.
+// Preparer is a Machine that can begin an entry without being held still: Prepare is given what Apply is given next, and does of it what does not change the
+// machine. It may be called while others read the machine, but not while anything else of it runs.
 type Preparer interface {
-	Prepare(commands []json.RawMessage)
+	Prepare(at time.Time, commands []json.RawMessage)
 }
 
 const snapshotHeader = "raylink snapshot v1 "
@@ -57,7 +57,7 @@ type applied struct {
 func (f *replica) Apply(entry *raft.Log) any {
 	at, commands, err := decodeEntry(entry.Data)
 	if early, ok := f.machine.(Preparer); ok && err == nil {
-		early.Prepare(commands)
+		early.Prepare(at, commands)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -247,7 +247,7 @@ type early struct {
 	prepared []string
 }
 
-func (e *early) Prepare(commands []json.RawMessage) {
+func (e *early) Prepare(at time.Time, commands []json.RawMessage) {
 	if !e.f.mu.TryLock() {
 		e.t.Error("the machine is held while it prepares")
 		return

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,8 +13,36 @@ import (
 	"raylink/raylink/wire"
 )
 
-// imageFor is what a cluster's node runs on a machine of this architecture. A cluster whose image is no longer in the catalogue keeps what was quoted.
-func imageFor(c *state.Cluster, arch string) string {
+// Runs is the image that the head of a plan runs on its machine, with a note for each other image that its workers run: machines of another architecture
+// have one of their own.
+func Runs(s *state.State, spec raylink.ClusterSpec, nodes []state.QuoteNode) (image string, notes []string, err error) {
+	arches := map[string]int{}
+	for _, n := range nodes {
+		arch := s.Machines[n.Machine].Offer.Arch
+		arches[arch]++
+		if n.Role == raylink.NodeHead {
+			if image, _, err = manifest.Image(spec.Image, arch); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	for _, arch := range slices.Sorted(maps.Keys(arches)) {
+		run, _, err := manifest.Image(spec.Image, arch)
+		switch {
+		case err != nil:
+			return "", nil, err
+		case run == image:
+		case arches[arch] == 1:
+			notes = append(notes, fmt.Sprintf("1 of %d nodes runs %s, because its machine is %s", len(nodes), run, arch))
+		default:
+			notes = append(notes, fmt.Sprintf("%d of %d nodes run %s, because their machines are %s", arches[arch], len(nodes), run, arch))
+		}
+	}
+	return image, notes, nil
+}
+
+// ImageFor is what a cluster's node runs on a machine of this architecture. A cluster whose image is no longer in the catalogue keeps what was quoted.
+func ImageFor(c *state.Cluster, arch string) string {
 	if run, _, err := manifest.Image(c.Spec.Image, arch); err == nil {
 		return run
 	}

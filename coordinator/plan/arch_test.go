@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,48 @@ func TestEachArchitectureRunsItsOwnImage(t *testing.T) {
 	}
 	if got, _ := image("amd"); got != own {
 		t.Errorf("another image is ordered as %s", got)
+	}
+}
+
+// TestAPlanNamesTheImagesThatRun: the head's own, whatever its machine turns out to be, and a note for each other.
+func TestAPlanNamesTheImagesThatRun(t *testing.T) {
+	w := newWorld(t)
+	owner := w.account("sam", "")
+	arm := offerOf(8, 8, 100_000)
+	arm.Arch = "arm64"
+	w.machine("arm", owner, arm)
+	w.machine("second", owner, arm)
+	w.machine("amd", owner, offerOf(8, 8, 900_000))
+	w.machine("last", owner, offerOf(8, 8, 900_000))
+	w.report()
+	const own = "raylink/worker:2.60.0-py311"
+	for _, c := range []struct {
+		head, workers, image string
+		notes                []string
+	}{
+		{"", "", own + "-arm64", nil}, // the cheapest machines are arm64
+		{"amd64", "", own, []string{"1 of 2 nodes runs " + own + "-arm64, because its machine is arm64"}},
+		{"arm64", "amd64", own + "-arm64", []string{"1 of 2 nodes runs " + own + ", because its machine is amd64"}},
+		{"amd64", "amd64", own, nil},
+	} {
+		spec := mixedOf(c.head, c.workers)
+		nodes, err := Place(w.s, w.seen, w.now, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, notes, err := Runs(w.s, spec, nodes)
+		if err != nil || image != c.image || !slices.Equal(notes, c.notes) {
+			t.Errorf("head %q, workers %q: %s, %q, %v", c.head, c.workers, image, notes, err)
+		}
+	}
+	spec := mixedOf("amd64", "arm64")
+	spec.Workers[0].Replicas = 2
+	nodes, err := Place(w.s, w.seen, w.now, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, notes, _ := Runs(w.s, spec, nodes); len(notes) != 1 || notes[0] != "2 of 3 nodes run "+own+"-arm64, because their machines are arm64" {
+		t.Errorf("%q", notes)
 	}
 }
 

@@ -37,7 +37,7 @@ func Orders(s *state.State, machine raylink.MachineID) []wire.LeaseOrder {
 
 func order(s *state.State, l *state.Lease) wire.LeaseOrder {
 	c := s.Clusters[l.Cluster]
-	o := wire.LeaseOrder{Lease: l.ID, Cluster: c.ID, Node: l.Node, Role: l.Role, Want: want(c.Phase, l.Role), Image: imageFor(c, s.Machines[l.Machine].Offer.Arch), Limits: l.Resources,
+	o := wire.LeaseOrder{Lease: l.ID, Cluster: c.ID, Node: l.Node, Role: l.Role, Want: want(c.Phase, l.Role), Image: ImageFor(c, s.Machines[l.Machine].Offer.Arch), Limits: l.Resources,
 		Isolation: c.Spec.Isolation, Devices: l.Devices, Egress: wire.Egress{Allow: c.Spec.Egress != raylink.EgressNone, Bytes: c.Spec.EgressBytes},
 		Mesh: mesh(s, c, l.Address, string(l.ID)), ReadyAt: l.ReadyAt, RayNode: l.RayNode, SettledThrough: l.Meter.Next}
 	pin(s, &o)

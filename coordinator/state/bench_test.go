@@ -99,7 +99,7 @@ func benchTick(b *testing.B, atOnce int, signed bool, hold int64) {
 			}
 			entry := []json.RawMessage{raw}
 			begun, used := time.Now(), threadTime(b)
-			w.s.Prepare(entry)
+			w.s.Prepare(at, entry)
 			held, heldUsed := time.Now(), threadTime(b)
 			results := w.s.Apply(w.s.Index+1, at, entry)
 			walls.entry(held.Sub(begun), time.Since(held))

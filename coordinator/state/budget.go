@@ -86,19 +86,41 @@ func (s *State) budgetLeft(c *Cluster, micro int64) (left int64, byCap bool) {
 	if c.Budget > 0 {
 		left = max(c.Budget-s.Spent(c), 0) / micro
 	}
-	if limit, today := s.CapOf(c.Owner); limit.PerDay > 0 {
-		all := micro
-		for _, other := range s.Clusters {
-			if other.Owner == c.Owner && other.ID != c.ID && other.Phase == raylink.PhaseReady {
-				each, _ := s.minuteOf(other)
-				all += each
-			}
-		}
-		if under := max(limit.PerDay-today, 0) / all; under < left {
-			left, byCap = under, true
-		}
+	if under := s.capLeft(c.Owner, c.ID, micro); under < left {
+		left, byCap = under, true
 	}
 	return left, byCap
+}
+
+// capLeft is for how many minutes of a cluster, of at most micro micro-USD each, an account's cap for today lasts beside what else of it is ready.
+func (s *State) capLeft(owner raylink.AccountID, id raylink.ClusterID, micro int64) int64 {
+	limit, today := s.CapOf(owner)
+	if limit.PerDay == 0 {
+		return NoLimit
+	}
+	all := micro
+	for _, other := range s.Clusters {
+		if other.Owner == owner && other.ID != id && other.Phase == raylink.PhaseReady {
+			each, _ := s.minuteOf(other)
+			all += each
+		}
+	}
+	return max(limit.PerDay-today, 0) / all
+}
+
+// underCap refuses a cluster whose owner's cap would end it at once: it would be held for, and placed, for nothing.
+func (s *State) underCap(q *Quote) error {
+	var rates []money.Rate
+	for _, n := range q.Nodes {
+		rates = append(rates, n.Rate)
+	}
+	micro, err := meter.Cost(rates, purse(q.Purse).FeeBasisPoints(), 1)
+	if err != nil || micro <= 0 || s.capLeft(q.Owner, "", micro) >= 1 {
+		return nil // what costs nothing is under every cap, and what cannot be priced is refused elsewhere
+	}
+	limit, today := s.CapOf(q.Owner)
+	return raylink.Errorf(raylink.CodeFunds, "the account's cap of %v a day has no minute of this cluster left beside what else runs: %v is spent today, and a minute costs %v",
+		money.MicroUSD(limit.PerDay), money.MicroUSD(today), money.MicroUSD(micro)).WithHint("raise it with `raylink budget set --per-day AMOUNT`, or wait until midnight UTC")
 }
 
 // holdMinutes is how many minutes are kept aside for a cluster: an hour, or what its budget leaves.

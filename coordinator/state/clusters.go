@@ -64,7 +64,8 @@ type CreateCluster struct {
 	ID     raylink.ClusterID `json:"id"`
 	Owner  raylink.AccountID `json:"owner"`
 	Quote  raylink.QuoteID   `json:"quote"`
-	Leases []raylink.LeaseID `json:"leases"` // minted, at least one for each node of the quote; the first ones are used
+	Leases []raylink.LeaseID `json:"leases"`           // minted, at least one for each node of the quote; the first ones are used
+	Capped bool              `json:"capped,omitempty"` // refused where the owner's cap for today has no minute of it left; entries from before that rule lack it
 }
 
 func (*CreateCluster) kind() string { return "cluster.create" }
@@ -126,6 +127,11 @@ func (c *CreateCluster) check(s *State) (*Quote, error) {
 	}
 	if err := s.proven(q); err != nil {
 		return nil, err
+	}
+	if c.Capped {
+		if err := s.underCap(q); err != nil {
+			return nil, err
+		}
 	}
 	return q, s.fits(q)
 }

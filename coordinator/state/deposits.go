@@ -26,7 +26,8 @@ const (
 type SetTreasury struct {
 	Treasury deposit.Treasury `json:"treasury"`
 	Rules    deposit.Rules    `json:"rules"`
-	Cluster  string           `json:"cluster"` // of Solana: mainnet, devnet or local, for people's eyes
+	Cluster  string           `json:"cluster"`        // of Solana: mainnet, devnet or local, for people's eyes
+	Keep     bool             `json:"keep,omitempty"` // what holds or awaits tokens stays as it is; entries from before that rule lack it, and change what they name
 }
 
 func (*SetTreasury) kind() string { return "treasury.set" }
@@ -34,6 +35,11 @@ func (*SetTreasury) kind() string { return "treasury.set" }
 func (c *SetTreasury) apply(s *State) (any, error) {
 	if err := CheckName("the chain's name", c.Cluster); err != nil {
 		return nil, err
+	}
+	if c.Keep {
+		if err := s.stays(c.Treasury); err != nil {
+			return nil, err
+		}
 	}
 	rules := deposit.Rules{Min: tokensOnly(c.Rules.Min), Big: tokensOnly(c.Rules.Big)}
 	if err := s.Deposits.Configure(c.Treasury, rules); err != nil {

@@ -99,15 +99,17 @@ func complete(v reflect.Value) bool {
 	return !v.IsZero()
 }
 
-// TestGoldenApplies wants the file to be a log that two replicas read alike, the second from a snapshot in the middle.
+// TestGoldenApplies wants the file to be a log that two replicas read alike, the second from a snapshot in the middle, and prepared.
 func TestGoldenApplies(t *testing.T) {
 	lines := goldenLines(t)
 	a, b := New(), New()
 	for i, line := range lines {
 		at := noon.Add(time.Duration(i) * time.Second)
-		one := a.Apply(uint64(i+1), at, []json.RawMessage{line})
+		entry := []json.RawMessage{line}
+		one := a.Apply(uint64(i+1), at, entry)
 		b = reload(t, b)
-		two := b.Apply(uint64(i+1), at, []json.RawMessage{line})
+		b.Prepare(at, entry)
+		two := b.Apply(uint64(i+1), at, entry)
 		if len(one) != 1 || len(two) != 1 || !bytes.Equal(one[0], two[0]) || a.Digest() != b.Digest() {
 			t.Fatalf("line %d: the replicas part: %s, %s", i+1, one, two)
 		}

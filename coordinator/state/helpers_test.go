@@ -26,7 +26,7 @@ type tester interface {
 	Errorf(format string, args ...any)
 }
 
-// world is one replica, and a clock that its entries are stamped with.
+// world is one replica, which prepares its entries as consensus does, and a clock that they are stamped with.
 type world struct {
 	t     tester
 	s     *State
@@ -67,7 +67,9 @@ func (w *world) apply(raw json.RawMessage) json.RawMessage {
 	w.t.Helper()
 	w.index++
 	w.log, w.times = append(w.log, raw), append(w.times, w.now)
-	results := w.s.Apply(w.index, w.now, []json.RawMessage{raw})
+	entry := []json.RawMessage{raw}
+	w.s.Prepare(w.now, entry)
+	results := w.s.Apply(w.index, w.now, entry)
 	if len(results) != 1 {
 		w.t.Fatalf("entry %d is not understood: %s", w.index, raw)
 	}
@@ -192,7 +194,7 @@ func (w *world) quoteOf(name string, owner raylink.AccountID, cores int64, machi
 }
 
 func createOf(name string, owner raylink.AccountID, nodes int) *CreateCluster {
-	c := &CreateCluster{ID: id[raylink.ClusterID]("c", name), Owner: owner, Quote: id[raylink.QuoteID]("q", name)}
+	c := &CreateCluster{ID: id[raylink.ClusterID]("c", name), Owner: owner, Quote: id[raylink.QuoteID]("q", name), Capped: true}
 	for i := range nodes {
 		c.Leases = append(c.Leases, leaseOf(name, i))
 	}

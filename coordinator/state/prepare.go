@@ -1,12 +1,16 @@
 package state
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
-// ahead is one entry's commands as Prepare has read them. It stands beside the state: who reads the state does not look at it.
+// ahead is one entry's commands as Prepare has read and rehearsed them. It stands beside the state: who reads the state does not look at it.
 type ahead struct {
-	of   []json.RawMessage
-	list []decoded
-	ok   bool
+	of        []json.RawMessage
+	list      []decoded
+	ok        bool
+	rehearsal *rehearsal
 }
 
 // decoded is a command with its envelope.
@@ -15,26 +19,27 @@ type decoded struct {
 	cmd Command
 }
 
-// Prepare reads the commands that the next Apply is given, and checks the signatures under minutes in them: most of what an entry costs, and nothing that
-// needs the state, so that others may read the state meanwhile. Apply does it where it was not done.
-func (s *State) Prepare(commands []json.RawMessage) {
-	s.ahead.of = commands
-	s.ahead.list, s.ahead.ok = read(commands)
-	for _, d := range s.ahead.list {
+// Prepare reads the commands that the next Apply is given, checks the signatures under minutes in them, and rehearses those minutes: most of what an entry costs.
+// It only reads the state, so that others may read it meanwhile. Apply does it where it was not done.
+func (s *State) Prepare(at time.Time, commands []json.RawMessage) {
+	list, ok := read(commands)
+	for _, d := range list {
 		if settle, is := d.cmd.(*SettleMinutes); is {
 			settle.seal()
 		}
 	}
+	*s.ahead = ahead{of: commands, list: list, ok: ok, rehearsal: s.rehearse(at, list)}
 }
 
-// take gives what was prepared, once, and only of these very commands; others are read now. Not ok for what this build does not understand.
-func (a *ahead) take(commands []json.RawMessage) ([]decoded, bool) {
-	list, ok, same := a.list, a.ok, len(a.of) > 0 && len(a.of) == len(commands) && &a.of[0] == &commands[0]
+// take gives what was prepared, once, and only of these very commands; others are read now. It is not ok for what this build does not understand.
+func (a *ahead) take(commands []json.RawMessage) ahead {
+	prepared := *a
 	*a = ahead{}
-	if !same {
-		return read(commands)
+	if len(prepared.of) > 0 && len(prepared.of) == len(commands) && &prepared.of[0] == &commands[0] {
+		return prepared
 	}
-	return list, ok
+	list, ok := read(commands)
+	return ahead{list: list, ok: ok}
 }
 
 func read(commands []json.RawMessage) ([]decoded, bool) {

@@ -16,7 +16,7 @@ import (
 )
 
 // TestReplicas lets random commands loose. Three replicas read the same log: one command an entry, several commands an entry, and one that
-// is saved and loaded between entries. They must stay equal, and the state sound.
+// is saved and loaded between entries and prepares none. They must stay equal, and the state sound.
 func TestReplicas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
@@ -64,6 +64,7 @@ func replay(t *rapid.T, w *world) {
 		for to < len(w.log) && w.times[to].Equal(w.times[from]) {
 			to++
 		}
+		batched.Prepare(w.times[from], w.log[from:to])
 		if got := batched.Apply(uint64(to), w.times[from], w.log[from:to]); len(got) != to-from {
 			t.Fatalf("%d results for %d commands", len(got), to-from)
 		}

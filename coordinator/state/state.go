@@ -108,19 +108,24 @@ func New() *State {
 // Apply applies one entry: every command at the time at, each with a result of its own (an encoded Result).
 // It is deterministic. An entry that this build does not understand changes nothing and has no results: the replica then stops rather than diverge.
 func (s *State) Apply(index uint64, at time.Time, commands []json.RawMessage) []json.RawMessage {
-	list, ok := s.ahead.take(commands)
-	if !ok {
+	ahead := s.ahead.take(commands)
+	if !ahead.ok {
 		return nil
 	}
+	s.tell(at)
+	s.Index = index
+	results := append(make([]json.RawMessage, 0, len(ahead.list)), ahead.rehearsal.perform(s)...)
+	for _, d := range ahead.list[len(results):] {
+		results = append(results, s.applyOnce(d.env, d.cmd))
+	}
+	return results
+}
+
+// tell moves the replicated clock on.
+func (s *State) tell(at time.Time) {
 	if at.After(s.Now) && at.Year() <= lastYear {
 		s.Now = at.UTC()
 	}
-	s.Index = index
-	results := make([]json.RawMessage, len(list))
-	for i, d := range list {
-		results[i] = s.applyOnce(d.env, d.cmd)
-	}
-	return results
 }
 
 func (s *State) applyOnce(env Envelope, cmd Command) json.RawMessage {

@@ -187,6 +187,7 @@ func (r *reader) command(t *testing.T, words []string, option map[string]string)
 		return &SetMachine{ID: machineID(name), State: to, Reason: option["reason"]}
 	case "create":
 		c := createOf(name, acc(option["for"]), int(number(option["nodes"])))
+		c.Capped = option["capped"] != "no"
 		if q := option["quote"]; q != "" {
 			c.Quote = id[raylink.QuoteID]("q", q)
 		}

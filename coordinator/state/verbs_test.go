@@ -39,7 +39,7 @@ func (r *reader) money(words []string, option map[string]string) Command {
 		r.know("ours USDC")
 		r.know("ours IO")
 		r.know("treasury")
-		return &SetTreasury{Treasury: treasuryOf(), Rules: deposit.DefaultRules(), Cluster: name}
+		return &SetTreasury{Treasury: r.treasury(option), Rules: deposit.DefaultRules(), Cluster: name, Keep: option["keep"] != "no"}
 	case "operator":
 		return &SetPricePolicy{Policy: pricePolicy(name)}
 	case "price":
@@ -89,6 +89,19 @@ func (r *reader) money(words []string, option map[string]string) Command {
 		return q
 	}
 	return r.moneyOut(words, option)
+}
+
+// treasury is the usual one: usdc=NAME gives USDC an account and a wallet of that name, usdc=none none at all.
+func (r *reader) treasury(option map[string]string) deposit.Treasury {
+	t := treasuryOf()
+	switch name := option["usdc"]; name {
+	case "":
+	case "none":
+		return t[1:]
+	default:
+		t[0].Account, t[0].Wallet = r.know(name+" USDC"), r.know(name)
+	}
+	return t
 }
 
 func (r *reader) observation(words []string, option map[string]string) deposit.Observation {

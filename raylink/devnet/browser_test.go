@@ -18,7 +18,24 @@ const browsed = 10 * time.Minute
 
 // browse opens a real browser at a page of the first coordinator's dashboard, signs a person in who is sent to do so, and looks. A browser that
 // complains, of a script or of what a page's policy refused, fails.
-func (n *Network) browse(ctx context.Context, who, page string, look func(context.Context, *browser.Browser) error) (err error) {
+func (n *Network) browse(ctx context.Context, who, page string, look func(context.Context, *browser.Browser) error) error {
+	return browsing(ctx, func(ctx context.Context, b *browser.Browser) error {
+		url := n.api[coordinatorName(0)] + page
+		if err := n.signInAt(ctx, b, who, url); err != nil {
+			return fmt.Errorf("signing %s in at %s: %w", who, url, err)
+		}
+		if err := look(ctx, b); err != nil {
+			return err
+		}
+		if said := b.Complaints(); len(said) > 0 {
+			return fmt.Errorf("the browser complains: %s", strings.Join(said, "; "))
+		}
+		return nil
+	})
+}
+
+// browsing opens a real browser for as long as somebody looks.
+func browsing(ctx context.Context, look func(context.Context, *browser.Browser) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, browsed)
 	defer cancel()
 	b, err := browser.Open(ctx)
@@ -26,17 +43,7 @@ func (n *Network) browse(ctx context.Context, who, page string, look func(contex
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	url := n.api[coordinatorName(0)] + page
-	if err := n.signInAt(ctx, b, who, url); err != nil {
-		return fmt.Errorf("signing %s in at %s: %w", who, url, err)
-	}
-	if err := look(ctx, b); err != nil {
-		return err
-	}
-	if said := b.Complaints(); len(said) > 0 {
-		return fmt.Errorf("the browser complains: %s", strings.Join(said, "; "))
-	}
-	return nil
+	return look(ctx, b)
 }
 
 // signInAt opens a page, which asks who is there, and is shown it once that is answered.
@@ -180,4 +187,67 @@ func (s *Story) seeHired(ctx context.Context, b *browser.Browser) error {
 		return err
 	}
 	return shows(ctx, b, state, string(raylink.MachineHired))
+}
+
+// raysDashboard opens Ray's own dashboard at the issued endpoint, as it was printed: Ray's page asks for a token, does not take somebody else's, takes
+// the user's, and then shows what Ray knows: every node alive at its address, and the job that was submitted.
+func (s *Story) raysDashboard(ctx context.Context) error {
+	err := browsing(ctx, func(ctx context.Context, b *browser.Browser) error {
+		if err := b.Navigate(ctx, s.endpoint()); err != nil {
+			return err
+		}
+		if err := s.signInAtRays(ctx, b); err != nil {
+			return fmt.Errorf("signing in: %w", err)
+		}
+		if err := b.Navigate(ctx, s.endpoint()+"/#/cluster"); err != nil {
+			return err
+		}
+		nodes := len(s.cluster.Nodes)
+		if err := shows(ctx, b, "body", fmt.Sprintf("TOTAL\nx %d\nALIVE\nx %d\n", nodes, nodes)); err != nil {
+			return err
+		}
+		for _, node := range s.cluster.Nodes {
+			if err := shows(ctx, b, "tbody", node.Address); err != nil {
+				return err
+			}
+		}
+		if err := b.Navigate(ctx, s.endpoint()+"/#/jobs"); err != nil {
+			return err
+		}
+		if err := shows(ctx, b, "tbody", "python train.py", "SUCCEEDED"); err != nil {
+			return err
+		}
+		for _, said := range b.Complaints() {
+			if strings.Contains(said, "Refused to") { // of others there are many: it asks before it is signed in, and for a Grafana that is not there
+				return fmt.Errorf("the browser complains: %s", said)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("Ray's own dashboard: %w", err)
+	}
+	return nil
+}
+
+// signInAtRays answers Ray's own dialog, first with a token that opens another account's clusters and not this one.
+func (s *Story) signInAtRays(ctx context.Context, b *browser.Browser) error {
+	const dialog = "[role=dialog]"
+	for _, answer := range [][2]string{{supplierName(0), "Invalid authentication token."}, {"engineer", ""}} {
+		if err := shows(ctx, b, dialog, "Provide the matching authentication token for this cluster."); err != nil {
+			return err
+		}
+		if err := b.Fill(ctx, dialog+" input", s.Network.people[answer[0]].token); err != nil {
+			return err
+		}
+		if err := b.Click(ctx, dialog+" .MuiDialogActions-root button"); err != nil {
+			return err
+		}
+		if answer[1] != "" {
+			if err := shows(ctx, b, dialog, answer[1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil // the page loads itself anew, and stays where it is sent in the meantime
 }

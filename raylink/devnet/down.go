@@ -61,7 +61,7 @@ func Down(ctx context.Context, dir string, out io.Writer) error {
 		people: map[string]person{"admin": {token: strings.TrimSpace(string(token))}, "": {}}}
 	err = n.endClusters(ctx)
 	for i := len(k.Processes) - 1; i >= 0; i-- {
-		err = errors.Join(err, endKept(dir, k.Processes[i]))
+		err = errors.Join(err, n.endKept(ctx, k.Processes[i]))
 	}
 	if err != nil {
 		return err
@@ -73,14 +73,30 @@ func Down(ctx context.Context, dir string, out io.Writer) error {
 	return nil
 }
 
-// endKept ends a process if it is still the one of this network: its command line names the directory.
-func endKept(dir string, p keptProcess) error {
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Pid))
-	if err != nil || !strings.Contains(string(line), dir) {
-		return nil // long gone, and its number may be somebody else's now
-	}
-	if err := syscall.Kill(p.Pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("ending %s: %w", p.Name, err)
+// endKept ends a process if it is still the one of this network, and waits for its end: until then it writes into the directory.
+func (n *Network) endKept(ctx context.Context, p keptProcess) error {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		if !runs(n.cfg.Dir, p) {
+			return nil
+		}
+		if err := syscall.Kill(p.Pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("ending %s: %w", p.Name, err)
+		}
+		if err := n.until(ctx, "ending "+p.Name, "", stopGrace, func(context.Context) error {
+			if runs(n.cfg.Dir, p) {
+				return fmt.Errorf("it is still there")
+			}
+			return nil
+		}); err == nil || signal == syscall.SIGKILL {
+			return err
+		}
 	}
 	return nil
+}
+
+// runs says whether a process is still the one of this network: its command line names the directory. Otherwise it is long gone, and its number may be
+// somebody else's now.
+func runs(dir string, p keptProcess) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.Pid))
+	return err == nil && strings.Contains(string(line), dir)
 }

@@ -1,7 +1,6 @@
 package devnet
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,22 +9,20 @@ import (
 )
 
 // TestGVisor runs the real job on a cluster whose tenant asked for the tier gvisor: head and workers in gVisor's own kernel, over the same overlay. That they
-// are is asked of the nodes themselves: gVisor's kernel calls itself so in its log.
+// are is asked of the nodes themselves: gVisor's kernel calls itself so in its log. The network is `raylink dev`, as a person starts it, and a ^C under
+// the running cluster ends it and leaves nothing.
 func TestGVisor(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
 		t.Skip("needs root, Docker with runsc, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	ctx := t.Context()
-	n, err := Start(ctx, Config{Dir: filepath.Join(t.TempDir(), "net"), Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"), Coordinators: 1, Suppliers: 3, Cores: 2, Memory: "6Gi", Out: os.Stdout})
-	if err != nil {
+	before := leftovers(t)
+	d := start(t, ".", setting(t, "RAYLINK_BIN", "../../bin/raylink"), "dev", "--coordinators", "1", "--suppliers", "3")
+	s := &Story{Ray: setting(t, "RAYLINK_RAY", ""), Job: "../../examples/first-job"}
+	if err := (&Network{}).until(ctx, "raylink dev", "", 2*time.Minute, d.ready); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := n.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: "../../examples/first-job"}
+	s.Network = d.network(t)
 	if err := s.signIn(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +38,7 @@ func TestGVisor(t *testing.T) {
 	if _, err := s.raylink(ctx, "engineer", "cluster", "create", "-f", isolated(t, text, "gvisor"), "--yes"); err != nil {
 		t.Fatal(err)
 	}
-	c, err := n.As("engineer")
+	c, err := s.Network.As("engineer")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +57,10 @@ func TestGVisor(t *testing.T) {
 		if !strings.Contains(j.String(), want) {
 			t.Errorf("the job does not say %q:\n%s", want, j)
 		}
+	}
+	d.endByInterrupt(t)
+	if after := leftovers(t); after != before {
+		t.Errorf("^C left something behind:\n%s\nbefore:\n%s", after, before)
 	}
 }
 

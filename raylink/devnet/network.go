@@ -84,7 +84,7 @@ func Start(ctx context.Context, cfg Config) (*Network, error) {
 	}
 	for _, step := range []func(context.Context) error{n.startChain, n.startCoordinators, n.startGateways, n.openAccounts, n.openMoney, n.signImages, n.startSuppliers} {
 		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, n.Stop(context.WithoutCancel(ctx)))
+			return nil, errors.Join(err, n.end(context.WithoutCancel(ctx))) // also one that was to be kept: nobody could end it later
 		}
 	}
 	return n, nil

@@ -26,10 +26,10 @@ func (n *Network) Addresses() {
 	fmt.Fprintf(w, "   dashboard     %s/ui\n", n.api[coordinatorName(0)])
 	fmt.Fprintf(w, "   admin         access token in %s\n", n.people["admin"].tokenFile)
 	fmt.Fprintf(w, "   engineer      access token in %s\n", n.people["engineer"].tokenFile)
-	verbs := []string{"machine list", "quote -f examples/first-job/cluster.yaml", "cluster create -f examples/first-job/cluster.yaml", "cluster list", "balance"}
+	verbs := []string{"machine list", "quote -f examples/first-job/cluster.yaml", "cluster create -f examples/first-job/cluster.yaml", "balance"}
 	if n.chain != nil {
-		fmt.Fprintf(w, "   chain         %s, keys of all wallets in %s\n", n.chain.URL, n.chainDir())
-		verbs = append(verbs, "topup 5 --asset usdc", "wallet pay 'solana:…' --key "+n.keyFile("engineer")+" --rpc "+n.chain.URL)
+		fmt.Fprintf(w, "   chain         %s; keys of all wallets in %s: wallet pay --key %s --rpc %s pays a top-up\n", n.chain.URL, n.chainDir(), n.keyFile("engineer"), n.chain.URL)
+		verbs[3] = "topup 5 --asset usdc"
 	}
 	fmt.Fprintf(w, "   logs          %s\n\n", filepath.Join(n.cfg.Dir, "log"))
 	bin := n.cfg.Binary

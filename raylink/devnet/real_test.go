@@ -6,8 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -17,41 +15,41 @@ import (
 	"testing"
 	"time"
 
-	"raylink/raylink"
 	"raylink/raylink/ray"
 	"raylink/raylink/wire"
 )
 
 // TestDemo is the end-to-end run on real parts: three coordinators, three suppliers, real Ray in real containers over the real overlay, the
-// unmodified Ray client; the leader is killed in mid-job, then the head's container; the bill is verified. Every chapter of the story
-// checks what it shows. Nothing may be left on the machine.
+// unmodified Ray client; the agents are killed in mid-job, then the leader, then the head's container; the bill is verified. Every chapter of the story
+// checks what it shows. It is `make demo KEEP=1` itself: what it leaves answers, and goes by the command that was printed. Then nothing may be left on
+// the machine.
 func TestDemo(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
 		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
 	before := leftovers(t)
-	var told bytes.Buffer
-	err := Run(t.Context(), Options{
-		Coordinators: 3, Suppliers: 3, Cores: 2, Memory: "6Gi", Demo: true, Binary: setting(t, "RAYLINK_BIN", "../../bin/raylink"),
-		Dir: filepath.Join(t.TempDir(), "net"), Ray: setting(t, "RAYLINK_RAY", ""), Python: os.Getenv("RAYLINK_PYTHON"), Example: "../../examples/first-job",
-	}, io.MultiWriter(&told, os.Stdout), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	d := start(t, "../..", "make", "-s", "demo", "KEEP=1")
+	if err := d.wait(t.Context(), 20*time.Minute); err != nil {
+		t.Fatalf("make demo KEEP=1: %v\n%s", err, d)
 	}
+	told := d.String()
 	for _, want := range []string{
 		"3 suppliers' machines are ready", "a local Solana chain with USDC and IO serves", "Paid 5.00 USDC", "all of it, the fee falls at use",
 		"paid to ada by transaction", "paid to bo by transaction", "USDC on the chain: what the books say", "IO on the chain: what the books say",
 		"verified: chain and journal agree", "first-job is ready", "object of 200 MB made on left, read on right", "train.py: done, loss", "the new leader bills on",
-		"began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "verified: the signatures of machines, gateways and group", "fee 2 %", "which are burnt: the supply fell", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
+		"they have adopted what they found", "began at a snapshot", "ask.py: the keeper on left", "raylink: the job FAILED", "verified: the signatures of machines, gateways and group", "fee 2 %", "which are burnt: the supply fell", "sum of all balances: 0.00 USD", "verified: the hash chain, the signatures and the sums hold",
 		"every charged minute is signed by its machine, a gateway and a coordinator",
+		"dashboard     https://", "engineer      access token in", "machine list\n", "topup 5 --asset usdc\n",
 	} {
-		if !strings.Contains(told.String(), want) {
+		if !strings.Contains(told, want) {
 			t.Errorf("the demo does not tell %q", want)
 		}
 	}
-	if found := onChain.FindStringSubmatch(told.String()); found == nil || found[1] == "0" {
+	if found := onChain.FindStringSubmatch(told); found == nil || found[1] == "0" {
 		t.Error("the demo finds no checkpoint of the journal on the chain")
 	}
+	d.answers(t)
+	d.takeDown(t)
 	if after := leftovers(t); after != before {
 		t.Errorf("the demo left something behind:\n%s\nbefore:\n%s", after, before)
 	}
@@ -89,7 +87,7 @@ func leftovers(t *testing.T) string {
 
 // TestSuppliersCommand is the form that a supplier is given: the agent in a container of the worker image, with the engine's socket. Coordinators and
 // gateways are reached by an address of the host, so the endpoint speaks TLS, and `raylink connect` spares the user both token and CA.
-// Its owner watches in a browser how the cluster becomes ready, at the coordinator's own pages.
+// Its owner watches in a browser how the cluster becomes ready, at the coordinator's own pages, and opens Ray's own dashboard at the endpoint.
 // The agents' containers are killed under the running job, which does not notice. A second cluster on the same machines reaches nothing of the first.
 func TestSuppliersCommand(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
@@ -112,7 +110,7 @@ func TestSuppliersCommand(t *testing.T) {
 		}
 	})
 	s := &Story{Network: n, Ray: setting(t, "RAYLINK_RAY", ""), Job: setting(t, "RAYLINK_EXAMPLE", "../../examples/first-job")}
-	for _, chapter := range []func(context.Context) error{s.signIn, s.createBrowsed, s.browsersTLS, s.agentsDie, s.throughConnect, s.twoClusters} {
+	for _, chapter := range []func(context.Context) error{s.signIn, s.createBrowsed, s.browsersTLS, s.agentsDie, s.raysDashboard, s.throughConnect, s.twoClusters} {
 		if err := chapter(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +152,7 @@ func (s *Story) browsersTLS(ctx context.Context) error {
 	})
 }
 
-// agentsDie kills every agent's container under a job, and starts them again.
+// agentsDie kills every agent's container with SIGKILL under a job, and starts them again.
 func (s *Story) agentsDie(ctx context.Context) error {
 	j, err := s.submit(ctx, s.endpoint(), "│", "python", "train.py", "--seconds", "30")
 	if err != nil {
@@ -168,27 +166,17 @@ func (s *Story) agentsDie(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := dockerRun(ctx, append([]string{"kill"}, s.Network.contained...)...); err != nil {
+	if _, err := dockerRun(ctx, append([]string{"kill", "--signal", "KILL"}, s.Network.contained...)...); err != nil {
 		return err
 	}
 	if _, err := dockerRun(ctx, append([]string{"start"}, s.Network.contained...)...); err != nil {
 		return err
 	}
+	back := time.Now()
 	if err := j.wait(ctx, 3*time.Minute); err != nil {
 		return fmt.Errorf("the job noticed that the agents died: %w\n%s", err, j)
 	}
-	return s.soon(ctx, "the new agents report what they adopted", time.Minute, func(ctx context.Context) error {
-		x, err := s.look(ctx)
-		if err != nil {
-			return err
-		}
-		for _, node := range x.Nodes {
-			if node.Stage != raylink.StageRunning || node.Restarts != 0 {
-				return fmt.Errorf("%s is %s after %d restarts", node.Node, node.Stage, node.Restarts)
-			}
-		}
-		return nil
-	})
+	return s.adopted(ctx, back)
 }
 
 // throughConnect runs a job with neither token nor CA in the environment.
@@ -220,8 +208,13 @@ func (s *Story) throughConnect(ctx context.Context) error {
 
 // dial tries to reach each address and port, and prints those that answered.
 const dial = `
-import socket, sys
-for target in sys.argv[1:]:
+import socket, sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen("http://" + sys.argv[1] + "/api/jobs/", timeout=10)
+    print("served without a token")
+except urllib.error.HTTPError as e:
+    print("refused without a token:", e.code)
+for target in sys.argv[2:]:
     host, port = target.split(":")
     try:
         socket.create_connection((host, int(port)), 1).close()
@@ -229,7 +222,7 @@ for target in sys.argv[1:]:
     except OSError:
         pass`
 
-// twoClusters creates a second cluster on the same machines; neither reaches the other, and each reaches itself.
+// twoClusters creates a second cluster on the same machines; neither reaches the other, and each reaches itself, its Ray only with its token.
 func (s *Story) twoClusters(ctx context.Context) error {
 	text, err := os.ReadFile(filepath.Join(s.Job, "cluster.yaml"))
 	if err != nil {
@@ -259,13 +252,14 @@ func (s *Story) twoClusters(ctx context.Context) error {
 				return err
 			}
 			// From inside the node's namespace, by the host's own Python: `docker exec` does not work under an engine that could not pivot.
-			inside := append([]string{"-t", strings.TrimSpace(pid), "-n", "python3", "-c", dial}, append(own[:1], foreign...)...)
+			dashboard := fmt.Sprintf("%s:%d", pair[0].Nodes[0].Address, ray.DashboardPort)
+			inside := append([]string{"-t", strings.TrimSpace(pid), "-n", "python3", "-c", dial, dashboard}, append(own[:1], foreign...)...)
 			out, err := exec.CommandContext(ctx, "nsenter", inside...).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("dialling from inside %s: %w: %s", node.Node, err, out)
 			}
-			if strings.TrimSpace(string(out)) != "reached "+own[0] {
-				return fmt.Errorf("%s of %s should reach %s and nothing of %s: %s", node.Node, pair[0].Name, own[0], pair[1].Name, out)
+			if strings.TrimSpace(string(out)) != "refused without a token: 401\nreached "+own[0] {
+				return fmt.Errorf("%s of %s should be refused without its cluster's token, reach %s, and nothing of %s: %s", node.Node, pair[0].Name, own[0], pair[1].Name, out)
 			}
 		}
 	}

@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"raylink/billing/money"
+	"raylink/billing/payout"
 	"raylink/billing/settle/chain"
 	"raylink/raylink/client"
 	"raylink/raylink/wire"
@@ -32,7 +34,10 @@ type weather struct {
 	deposits, withdrawals, refused atomic.Int64
 	reasons                        sync.Map // why something was refused
 	leaders, followers, signers    int
-	between                        int // signer kills after which the journal's last transaction was not recorded with the group
+	between                        int           // signer kills after which the journal's last transaction was not recorded with the group
+	thawed, held                   int           // leaders that were frozen and went on; signers that were, with a signed transaction in hand
+	looks                          int           // at the chain that thawed leaders were in the middle of
+	cold                           time.Duration // that the freezes took
 }
 
 // storm lets all tenants pay in and take out while coordinators and the signer are killed, so many times.
@@ -59,6 +64,11 @@ func (m *till) storm(kills int) {
 			busy.Wait()
 			m.t.Fatalf("kill %d: %v", i+1, err)
 		}
+		if err := m.chill(i, dice, &w); err != nil {
+			end()
+			busy.Wait()
+			m.t.Fatalf("freezing after kill %d: %v", i+1, err)
+		}
 	}
 	end()
 	busy.Wait()
@@ -68,8 +78,12 @@ func (m *till) storm(kills int) {
 	}
 	m.t.Logf("%d deposits and %d withdrawals, %d refused; killed: %d leaders, %d followers, %d signers, of which %d between signing and recording",
 		w.deposits.Load(), w.withdrawals.Load(), w.refused.Load(), w.leaders, w.followers, w.signers, w.between)
+	m.t.Logf("frozen and thawed %d leaders, in the middle of %d looks at the chain, and %d signers with a signed transaction in hand, in %.1f s", w.thawed, w.looks, w.held, w.cold.Seconds())
 	w.reasons.Range(func(why, _ any) bool { m.t.Logf("refused: %.150s", why); return true })
-	if w.leaders < 5 || w.signers < 10 || w.between == 0 || w.deposits.Load() < int64(kills) || w.withdrawals.Load() < int64(kills) {
+	if w.looks < w.thawed && runtime.GOOS == "linux" {
+		m.t.Error("the frozen leaders' loops did not wait for the chain")
+	}
+	if w.leaders < 5 || w.signers < 10 || w.between == 0 || w.thawed < 2 || w.held == 0 || w.deposits.Load() < int64(kills) || w.withdrawals.Load() < int64(kills) {
 		m.t.Error("the storm did not reach what it was to try")
 	}
 }
@@ -183,22 +197,17 @@ func (m *till) killCoordinator(ctx context.Context, leader bool, dice *rand.Rand
 
 // killSigning kills the signer as soon as its journal has grown: the transaction is signed, and the group is about to be told.
 func (m *till) killSigning(ctx context.Context, w *weather) error {
-	journal := filepath.Join(m.cfg.Dir, signerLines)
-	before, err := size(journal)
-	if err != nil {
+	if _, err := m.signs(ctx); err != nil {
 		return err
-	}
-	look := time.NewTicker(glance)
-	defer look.Stop()
-	for give := time.Now().Add(signWithin); time.Now().Before(give); <-look.C {
-		if now, err := size(journal); err != nil || now > before {
-			break
-		}
 	}
 	if err := m.Kill(processSign); err != nil {
 		return err
 	}
-	known, err := m.recorded(ctx, journal)
+	last, err := m.lastSigned()
+	if err != nil {
+		return err
+	}
+	known, err := m.recorded(ctx, last.Signature)
 	if err != nil {
 		return err
 	}
@@ -216,19 +225,8 @@ func size(path string) (int64, error) {
 	return info.Size(), nil
 }
 
-// recorded says whether the group knows the last transaction of the signer's journal.
-func (m *till) recorded(ctx context.Context, journal string) (bool, error) {
-	text, err := os.ReadFile(journal)
-	if err != nil {
-		return false, err
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	var last struct {
-		Signature string `json:"signature"`
-	}
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
-		return false, err
-	}
+// recorded says whether the group knows a transaction that the signer signed last.
+func (m *till) recorded(ctx context.Context, signature string) (bool, error) {
 	c, err := m.As("admin")
 	if err != nil {
 		return false, err
@@ -239,16 +237,12 @@ func (m *till) recorded(ctx context.Context, journal string) (bool, error) {
 		return false, err
 	}
 	for _, b := range v.InFlight {
-		for _, a := range b.Attempts {
-			if a.Signature == last.Signature {
-				return true, nil
-			}
-		}
-		if len(b.Attempts) == 0 || b.Attempts[len(b.Attempts)-1].Stage != "" {
-			return false, nil // a batch that waits for just this
+		if slices.ContainsFunc(b.Attempts, func(a payout.Attempt) bool { return a.Signature == signature }) {
+			return true, nil
 		}
 	}
-	return true, nil // it has ended already
+	waits := func(b payout.Batch) bool { return b.Live() == nil } // for just this
+	return !slices.ContainsFunc(v.InFlight, waits), nil           // else it has ended already
 }
 
 // paidOnce: no payout and no deposit stands twice in the journal.

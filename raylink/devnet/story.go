@@ -160,3 +160,41 @@ func (w *indent) Write(p []byte) (int, error) {
 func (s *Story) soon(ctx context.Context, what string, limit time.Duration, holds func(context.Context) error) error {
 	return s.Network.until(ctx, what, "", limit, holds)
 }
+
+// everyEpoch says whether a job's log has the line of each epoch once and in order: a stream that lost some in the middle still has its end.
+func everyEpoch(log string) error {
+	next := 1
+	for line := range strings.Lines(log) {
+		var epoch int
+		if _, err := fmt.Sscanf(line, "epoch %d", &epoch); err != nil {
+			continue
+		}
+		if epoch != next {
+			return fmt.Errorf("epoch %d follows epoch %d", epoch, next-1)
+		}
+		next++
+	}
+	if next == 1 {
+		return fmt.Errorf("it has no epoch at all")
+	}
+	return nil
+}
+
+// nobodyLostAMinute says whether each node's first minutes are on the bill as charged: what the story kills in them costs neither tenant nor supplier one.
+func nobodyLostAMinute(b wire.Bill, minutes int64) error {
+	for _, line := range b.Lines {
+		charged := map[int64]bool{}
+		for _, m := range line.Minutes {
+			charged[m.Ordinal] = m.Outcome == "charged"
+		}
+		for ordinal := range minutes {
+			if !charged[ordinal] {
+				return fmt.Errorf("minute %d of node %s is not charged: %+v", ordinal, line.Node, line.Minutes)
+			}
+		}
+	}
+	if len(b.Lines) == 0 || b.Total.Sign() <= 0 {
+		return fmt.Errorf("nothing was charged")
+	}
+	return nil
+}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"raylink/billing/money"
 	"raylink/raylink"
 	"raylink/raylink/wire"
 )
@@ -112,5 +113,40 @@ func standsBeside(t *testing.T, s *Story) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAHoleInTheLogIsSeen: the last line alone does not show that the same client streamed the whole log.
+func TestAHoleInTheLogIsSeen(t *testing.T) {
+	for log, want := range map[string]string{
+		"epoch    1  loss 0.6\nan object\nepoch    2  loss 0.5\ntrain.py: done\n": "",
+		"epoch    1  loss 0.6\nepoch    3  loss 0.4\ntrain.py: done\n":            "epoch 3 follows epoch 1",
+		"epoch    1  loss 0.6\nepoch    1  loss 0.6\n":                            "epoch 1 follows epoch 1",
+		"train.py: done\n": "no epoch",
+	} {
+		if err := everyEpoch(log); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", log, err)
+		}
+	}
+}
+
+// TestAWaivedMinuteIsSeen: a bill on which the leader's death cost somebody a minute does not pass for a whole one.
+func TestAWaivedMinuteIsSeen(t *testing.T) {
+	bill := func(outcomes ...string) wire.Bill {
+		line := wire.BillLine{Node: "left"}
+		for i, outcome := range outcomes {
+			line.Minutes = append(line.Minutes, wire.BillMinute{Ordinal: int64(i), Outcome: outcome})
+		}
+		return wire.Bill{Lines: []wire.BillLine{line}, Total: money.MicroUSD(1)}
+	}
+	for want, b := range map[string]wire.Bill{
+		"":                                bill("charged", "charged", "charged", "waived"),
+		"minute 1 of node left is not":    bill("charged", "waived", "charged", "charged"),
+		"minute 2 of node left is not ch": bill("charged", "charged"),
+		"nothing was charged":             {},
+	} {
+		if err := nobodyLostAMinute(b, 3); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", want, err)
+		}
 	}
 }

@@ -85,10 +85,15 @@ func (n *Network) machines(ctx context.Context) ([]wire.Machine, error) {
 const endLimit = 60 * time.Second
 
 // Stop ends every cluster, waits until the machines are clean, and stops every process. What cannot be ended in order is named in the error.
+// A network that is to be kept is left alone.
 func (n *Network) Stop(ctx context.Context) error {
 	if n.cfg.Keep {
 		return nil
 	}
+	return n.end(ctx)
+}
+
+func (n *Network) end(ctx context.Context) error {
 	err := n.endClusters(ctx)
 	for _, c := range n.contained {
 		_, gone := dockerRun(ctx, "rm", "-f", c)

@@ -161,7 +161,7 @@ type RefundRequest struct {
 
 // Treasury is all that an admin has to know of the money: GET /v1/treasury.
 type Treasury struct {
-	Alarms    []string          `json:"alarms,omitempty"` // what cannot be explained by the books: look at it at once
+	Alarms    []string          `json:"alarms,omitempty"` // what an admin has to look at, and what to do: transfers that nothing explains, chain and books that differ, batches that no signer signs
 	Chain     string            `json:"chain"`
 	Mints     deposit.Treasury  `json:"mints"`
 	Rules     deposit.Rules     `json:"rules"`
@@ -173,7 +173,8 @@ type Treasury struct {
 	Awaiting  []payout.Payout   `json:"awaiting"` // an admin, or the end of the hour
 	Blocked   []payout.Payout   `json:"blocked"`
 	InFlight  []payout.Batch    `json:"in_flight"`
-	Suspense  []deposit.Deposit `json:"suspense"`
+	Suspense  []deposit.Deposit `json:"suspense"`  // the newest hundred, dust after the rest
+	Suspended int               `json:"suspended"` // how many there are in all
 	Ignored   []deposit.Deposit `json:"ignored"` // the last ones, newest first
 	Buybacks  []Buyback         `json:"buybacks,omitempty"`
 }

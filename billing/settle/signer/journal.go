@@ -14,6 +14,10 @@ import (
 
 const maxRecord = 64 << 10 // bytes of one line
 
+// hourBlocks is how many blocks the chain makes in an hour at its full speed. An hour is over when the clock says so and so many have been made: a clock
+// that jumps ahead opens nothing, nor does a chain that makes haste.
+const hourBlocks = 9000
+
 // record is one transaction that was signed, written before anybody could see it.
 type record struct {
 	At              time.Time   `json:"at"`
@@ -26,6 +30,9 @@ type record struct {
 	Signature       string      `json:"signature"`
 	Raw             string      `json:"raw"` // base64
 	LastValidHeight uint64      `json:"last_valid_height"`
+
+	seen time.Time // when it was signed, by the clock of this process that nobody sets
+	base uint64    // the last valid height of then, or less where one of later is less
 }
 
 // journal is what the signer has signed: JSON lines in a file of its own, synced before use. By it the caps of the hour and the rule of one live
@@ -33,6 +40,7 @@ type record struct {
 type journal struct {
 	file    disk
 	size    int64 // bytes of whole records; the next one begins there
+	opened  time.Time
 	torn    error // why a record that was not written whole could not be cut off: nothing is signed any more
 	records []*record
 	last    map[string]*record // by payout
@@ -53,7 +61,7 @@ func openJournal(path string) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the signer's journal: %w", err)
 	}
-	j := &journal{file: file, last: map[string]*record{}, counted: map[string]int64{}}
+	j := &journal{file: file, opened: time.Now(), last: map[string]*record{}, counted: map[string]int64{}}
 	if err := j.load(file); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("reading the signer's journal %s: %w", path, err)
@@ -80,7 +88,7 @@ func (j *journal) load(file io.Reader) error {
 			return fmt.Errorf("after %d bytes: %d amounts of %d payouts", whole, len(r.Amounts), len(r.Payouts))
 		}
 		whole += int64(len(line))
-		j.keep(&r)
+		j.keep(&r, j.opened.Add(-max(0, j.opened.Round(0).Sub(r.At)))) // what is dated later was signed before now all the same
 	}
 	if err := j.file.Truncate(whole); err != nil {
 		return fmt.Errorf("cutting off a torn line: %w", err)
@@ -89,7 +97,8 @@ func (j *journal) load(file io.Reader) error {
 	return nil
 }
 
-func (j *journal) keep(r *record) {
+func (j *journal) keep(r *record, seen time.Time) {
+	r.seen, r.base = seen, r.LastValidHeight
 	j.records = append(j.records, r)
 	for i, id := range r.Payouts {
 		j.last[id], j.counted[id] = r, max(j.counted[id], r.Amounts[i])
@@ -118,15 +127,17 @@ func (j *journal) add(r *record) error {
 		return fmt.Errorf("writing the signer's journal: %w", errors.Join(err, j.torn))
 	}
 	j.size += int64(len(line))
-	j.keep(r)
+	j.keep(r, time.Now())
 	return nil
 }
 
-// spent is what the hour before now has let out. What is dated later counts as well: a clock set back opens nothing.
-func (j *journal) spent(now time.Time, asset money.Asset) int64 {
+// spent is what the hour before now has let out. Height is the last valid one of a blockhash of now: one that was greater before was no true one, and
+// counts from here. The dates in the journal are read when it is opened, and later the clock may be set as it likes.
+func (j *journal) spent(now time.Time, height uint64, asset money.Asset) int64 {
 	sum := int64(0)
-	for i := len(j.records) - 1; i >= 0; i-- {
-		if r := j.records[i]; r.Asset == asset && now.Sub(r.At) < time.Hour {
+	for _, r := range j.records {
+		r.base = min(r.base, height)
+		if r.Asset == asset && (now.Sub(r.seen) < time.Hour || height-r.base < hourBlocks) {
 			sum += r.Fresh
 		}
 	}

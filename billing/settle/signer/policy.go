@@ -20,7 +20,7 @@ const maxPolicyFile = 1 << 20
 type Rule struct {
 	settle.Purse
 	PerTransfer  int64    `json:"per_transfer"`           // at most in one payment
-	PerHour      int64    `json:"per_hour"`               // at most in any 60 minutes
+	PerHour      int64    `json:"per_hour"`               // at most in any 60 minutes, and any 9,000 blocks of the chain
 	Burn         bool     `json:"burn,omitempty"`         // may be burnt, too
 	Destinations []string `json:"destinations,omitempty"` // token accounts; if given, no others are paid
 }

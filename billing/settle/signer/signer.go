@@ -176,8 +176,8 @@ func (s *Signer) blockhash(ctx context.Context) (chain.Blockhash, error) {
 
 // sign makes a transaction, once the policy allows it, and writes it down before anybody sees it.
 func (s *Signer) sign(ctx context.Context, work payout.Work, rule Rule) (*record, error) {
-	now := time.Now().UTC()
-	r := &record{At: now, Batch: work.Batch.ID, N: work.N, Asset: work.Batch.Asset}
+	now := time.Now()
+	r := &record{At: now.UTC(), Batch: work.Batch.ID, N: work.N, Asset: work.Batch.Asset}
 	for _, t := range work.Batch.Transfers {
 		if slices.Contains(r.Payouts, t.Payout) {
 			return nil, fmt.Errorf("payout %s is in the batch twice", t.Payout)
@@ -185,12 +185,12 @@ func (s *Signer) sign(ctx context.Context, work payout.Work, rule Rule) (*record
 		r.Payouts, r.Amounts = append(r.Payouts, t.Payout), append(r.Amounts, t.Amount)
 		r.Fresh += max(0, t.Amount-s.journal.counted[t.Payout])
 	}
-	if err := rule.allows(work.Batch, s.journal.spent(now, r.Asset), r.Fresh); err != nil {
-		return nil, fmt.Errorf("the signer's policy refuses: %w", err)
-	}
 	blockhash, err := s.blockhash(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := rule.allows(work.Batch, s.journal.spent(now, blockhash.LastValidHeight, r.Asset), r.Fresh); err != nil {
+		return nil, fmt.Errorf("the signer's policy refuses: %w", err)
 	}
 	want := rule.BatchOf(work.Batch)
 	message, err := s.config.Builder.Message(want, blockhash.Hash)

@@ -134,7 +134,7 @@ func topups(now time.Time) []wire.Topup {
 // codes are all that may stand in the way of earnings.
 func codes() []payout.Code {
 	return []payout.Code{"", payout.BelowMinimum, payout.NoWallet, payout.NoTokenAccount, payout.Halted, payout.CapHour, payout.NeedsApproval, payout.TreasuryShort,
-		payout.HeldCard, payout.HeldGrant, payout.PricePaused, payout.InFlight, payout.ChainFrozen, payout.NothingEarned}
+		payout.HeldCard, payout.HeldGrant, payout.PricePaused, payout.InFlight, payout.WaitsForSigner, payout.ChainFrozen, payout.NothingEarned}
 }
 
 func earnings(now time.Time) wire.Earnings {
@@ -143,7 +143,7 @@ func earnings(now time.Time) wire.Earnings {
 	for i, code := range codes() {
 		l := payout.Line{Amount: usdc(int64(i+1) * 1_204_331), Code: code}
 		switch code {
-		case payout.InFlight:
+		case payout.InFlight, payout.WaitsForSigner:
 			l.Payout, l.State = "po-00000042", payout.Batched
 		case payout.ChainFrozen:
 			l.Payout, l.State, l.Reason = "po-00000037", payout.Blocked, "custom program error: 0x11"
@@ -206,6 +206,7 @@ func treasury(now time.Time) wire.Treasury {
 			{N: 1, Signature: signature(32), LastValidHeight: 289_112_410, At: now, Stage: payout.Expired, Code: payout.ChainExpired, Reason: "block height exceeded"}}},
 		{ID: "pb-00000019", Asset: money.USDC, State: payout.Open, MadeAt: now, Transfers: transfers[:2]},
 	}
+	t.Suspended = 104
 	for i, why := range [][]deposit.Reason{{deposit.UnknownSender}, {deposit.Ambiguous}, {deposit.Dust}, {deposit.OtherAsset}} {
 		t.Suspense = append(t.Suspense, deposit.Deposit{Key: signature(40+i) + "/" + address(23), Asset: money.USDC, Amount: int64(i+1) * 12_500_000, At: now.Add(-time.Duration(i) * time.Hour), To: "suspense",
 			Memo: []string{"", "for the lab", "top-unknown", ""}[i], Senders: []string{address(50), address(51)}[:1+i%2], Reasons: why})

@@ -14,8 +14,11 @@ import (
 )
 
 func (a *app) adminPayout() *cobra.Command {
+	approve := a.payoutAction("approve", "Let a payout go out that is above a cap", true)
+	approve.Long = `Approve lets one payout exceed the group's caps. The signer's own, in its policy file, bind it all the same: one above the signer's cap of a payment is
+never signed, and its batch waits until that cap is raised (` + "`raylink signer policy`" + ` prints a file) or it is cancelled; ` + "`raylink admin treasury`" + ` alarms after five minutes.`
 	return parent("payout", "Approve, retry or cancel one payout", "",
-		a.payoutAction("approve", "Let a payout go out that is above a cap", true),
+		approve,
 		a.payoutAction("retry", "Try a blocked payout again", false),
 		a.payoutAction("cancel", "Give the money back to where it came from", false))
 }
@@ -26,8 +29,10 @@ func (a *app) adminSuspense() *cobra.Command {
 
 func (a *app) suspenseList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List deposits that wait for an admin", Example: "  raylink admin suspense list", Args: wants()}
+	all := 0
 	return remote(a, c, func(c *cobra.Command, s *session, _ []string) ([]deposit.Deposit, error) {
 		t, err := s.Treasury(c.Context())
+		all = t.Suspended
 		return t.Suspense, err
 	}, func(w io.Writer, list []deposit.Deposit) {
 		if len(list) == 0 {
@@ -35,7 +40,15 @@ func (a *app) suspenseList() *cobra.Command {
 			return
 		}
 		showDeposits(w, list)
+		moreSuspended(w, len(list), all)
 	})
+}
+
+// moreSuspended says how many deposits in suspense a list leaves out.
+func moreSuspended(w io.Writer, shown, all int) {
+	if all > shown {
+		fmt.Fprintf(w, "The newest %d of %d, dust last. Whoever misses one has its transaction: SIGNATURE/TOKENACCOUNT is its key.\n", shown, all)
+	}
 }
 
 func showDeposits(w io.Writer, list []deposit.Deposit) {
@@ -85,7 +98,7 @@ func (a *app) suspenseAssign() *cobra.Command {
 		}
 		return s.AssignSuspense(c.Context(), wire.AssignRequest{Key: args[0], Account: id})
 	}, func(w io.Writer, t wire.Treasury) {
-		fmt.Fprintf(w, "Credited. %d deposit(s) stay in suspense.\n", len(t.Suspense))
+		fmt.Fprintf(w, "Credited. %d deposit(s) stay in suspense.\n", t.Suspended)
 	})
 }
 

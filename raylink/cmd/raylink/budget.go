@@ -130,8 +130,9 @@ func (a *app) budgetSet() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set",
 		Short: "Bound what your account spends in a day",
-		Long: `Set bounds what all your clusters together may cost from midnight to midnight UTC, fees included. When it is used up they end in order.
-The alarm is a part of it in percent: from there on, clusters and the dashboard warn. --per-day 0 takes the bound away.`,
+		Long: `Set says how much all your clusters together are to cost from midnight to midnight UTC, fees included. With less than a minute of it left they end in
+order, and none is created. It is no hard bound: minutes that were used before the network could act, as while it had no leader, are paid beyond it;
+what bounds a single cluster whatever happens is its budget (` + "`raylink budget cluster`" + `). The alarm is a part of it in percent: from there on, clusters and the dashboard warn. --per-day 0 takes the bound away.`,
 		Example: "  raylink budget set --per-day 40 --alarm 80\n  raylink budget set --per-day 0", Args: wants(),
 	}
 	c.Flags().StringVar(&perDay, "per-day", "", "USD a day; 0 is no bound")

@@ -108,6 +108,7 @@ func why(code payout.Code, reason string) string {
 		payout.HeldGrant:      "granted credit: waits for the lot `grants`",
 		payout.PricePaused:    "the price of IO is not believed at the moment: see `raylink price`",
 		payout.InFlight:       "on its way",
+		payout.WaitsForSigner: "about to go: the signer has to sign it; an admin is alarmed when that takes minutes",
 		payout.ChainFrozen:    "the wallet's token account is frozen by the token's issuer; the money stays yours",
 		payout.ChainNoAccount: "the wallet's token account is gone: make one, then ask an admin to retry",
 	}[code]

@@ -94,7 +94,7 @@ func (f *fake) postQuote(r *http.Request) (any, *raylink.Error) {
 	}
 	node := wire.QuoteNode{Node: "first-job-head", Role: raylink.NodeHead, Group: "headgroup", Machine: f.machine.ID, Supplier: "bob", Rate: 120_000,
 		Resources: raylink.Resources{CPU: 10_000, Memory: 2 << 30}}
-	return contracted(wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
+	return contracted(wire.Quote{ID: "q-aaaaaaaaaa", Name: "first-job", ImageAsked: "rayproject/ray:2.60.0-py311", Image: "raylink/worker:2.60.0-py311", RayVersion: "2.60.0",
 		Nodes: []wire.QuoteNode{node}, PerHour: money.MicroUSD(120_000), Fee: money.MicroUSD(2400), Hold: money.MicroUSD(122_400), Balance: f.free, Pay: f.asked.Pay, Maximum: f.asked.Budget,
 		PriceIO: 250_000_000_000, ExpiresAt: time.Now().UTC().Add(5 * time.Minute), Notes: []string{"serviceType is not used here"}}), nil
 }

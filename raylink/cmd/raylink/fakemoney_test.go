@@ -51,7 +51,7 @@ func newFakeMoney() fakeMoney {
 			Suspense: usdc(0), Lots: usdc(0), Capital: usdc(0), Fees: usdc(5_000_000), Exchange: usdc(0), Other: usdc(0), Free: usdc(5_000_000)},
 			{Asset: money.IO, Chain: io(800_000_000), OnChain: &fewer, Tenants: io(800_000_000), Holds: io(0), Earned: io(0), InFlight: io(0), Aside: io(0),
 				Suspense: io(0), Lots: io(0), Capital: io(0), Fees: io(0), Exchange: io(0), Other: io(0), Free: io(0)}},
-		Suspense: []deposit.Deposit{{Key: "sig1/acct1", Asset: money.USDC, Amount: 3_000_000, Reasons: []deposit.Reason{deposit.UnknownSender}, Memo: "for \x1b[31mme", At: fakeTime()}}}
+		Suspended: 3, Suspense: []deposit.Deposit{{Key: "sig1/acct1", Asset: money.USDC, Amount: 3_000_000, Reasons: []deposit.Reason{deposit.UnknownSender}, Memo: "for \x1b[31mme", At: fakeTime()}}}
 	return m
 }
 
@@ -285,6 +285,7 @@ func (f *fake) postAssign(r *http.Request) (any, *raylink.Error) {
 	for i, d := range f.money.treasury.Suspense {
 		if d.Key == q.Key {
 			f.money.treasury.Suspense = slices.Delete(f.money.treasury.Suspense, i, i+1)
+			f.money.treasury.Suspended = len(f.money.treasury.Suspense)
 			return f.money.treasury, nil
 		}
 	}

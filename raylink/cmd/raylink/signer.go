@@ -188,8 +188,8 @@ func (a *app) signerPolicy() *cobra.Command {
 		Use:   "policy",
 		Short: "Print a policy file for the signer, from the treasury as it is now",
 		Long: `Policy prints what the signer may sign, as JSON: the treasury's mints and accounts, and caps. Without flags, what one hour may let out is
-what the group's own policy allows in an hour, and one payment may be as much as that (an admin can approve such a one). Look at it
-before the signer uses it: from then on the file binds the signer, whatever the coordinators say.`,
+what the group's own policy allows in an hour, and one payment may be as much as that (an admin can approve such a one; what he approves beyond is
+not signed until you raise these caps: --usdc-per-payment and the like). Look at it before the signer uses it: from then on the file binds the signer, whatever the coordinators say.`,
 		Example: "  raylink signer policy > signer-policy.json\n  raylink signer policy --usdc-per-payment 500 --usdc-per-hour 2000 --burn=false",
 		Args:    wants(),
 	}

@@ -66,6 +66,8 @@ func (a *app) showTreasury(w io.Writer, t wire.Treasury) {
 			signature := ""
 			if live := b.Live(); live != nil {
 				signature = live.Signature
+			} else if since, waits := b.Unsigned(); waits {
+				signature = "waits for a signer since " + ago(&since)
 			}
 			rows = append(rows, []string{b.ID, fmt.Sprint(len(b.Transfers)), string(b.State), fmt.Sprint(len(b.Attempts)), signature})
 		}
@@ -74,6 +76,7 @@ func (a *app) showTreasury(w io.Writer, t wire.Treasury) {
 	if len(t.Suspense) > 0 {
 		fmt.Fprintln(w, "\nIn suspense (`raylink admin suspense assign KEY ACCOUNT`):")
 		showDeposits(w, t.Suspense)
+		moreSuspended(w, len(t.Suspense), t.Suspended)
 	}
 	showBuybacks(w, t.Buybacks)
 }

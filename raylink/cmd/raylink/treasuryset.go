@@ -31,7 +31,8 @@ func (a *app) treasurySet() *cobra.Command {
 		Short: "Name the chain, the tokens that are taken, and the wallet that holds them",
 		Long: `Set names the treasury: tokens of these mints, by the plain token program, sent to this wallet's token accounts, are credited; nothing else is. On mainnet
 the mints of USDC and IO are known, on devnet that of USDC; --usdc-mint and --io-mint name others. --rpc has a node asked whether all of it is
-there. Where no mint of IO is known and none is given, only USDC is taken. Changing a treasury sends all new payments elsewhere: it asks first.`,
+there. Where no mint of IO is known and none is given, only USDC is taken. Changing a token's mint or wallet sends all new payments elsewhere: it asks
+first, and is refused while the treasury holds any of that token, pays some out, or somebody's top-up of it is open; so choose a wallet to stay with.`,
 		Example: "  raylink admin treasury set --chain mainnet --wallet 7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU\n" +
 			"  raylink admin treasury set --chain local --wallet ADDRESS --usdc-mint ADDRESS --io-mint ADDRESS --rpc http://127.0.0.1:8899",
 		Args: wants(),

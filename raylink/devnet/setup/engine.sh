@@ -24,7 +24,7 @@ up() {
 	fi
 	local socket=/var/run/docker.sock
 	if ! is_root && [ -S "$socket" ] && [ ! -w "$socket" ]; then
-		die "there is a Docker engine, but this user may not use it" "as root: usermod -aG docker $(id -un), then sign in again; or run this as root"
+		die "there is a Docker engine, but this user may not use it" "run this as root: agents need root too (to build images alone, membership in the group docker is enough)"
 	fi
 	is_root || die "no Docker engine answers, and starting one needs root" "as root: $0 up"
 	{ have dockerd && have docker; } || install_engine

@@ -37,7 +37,8 @@ timed() {
 	say "  $words ($(seconds_since "$start"))"
 }
 
-is_debian() { (. /etc/os-release 2>/dev/null && [ "${ID:-}" = debian ]); }
+# is_debian: by what the system says of itself; $OS_RELEASE is for the tests.
+is_debian() { (. "${OS_RELEASE:-/etc/os-release}" 2>/dev/null && [ "${ID:-}" = debian ]); }
 is_root() { [ "$(id -u)" = 0 ]; }
 
 # need_root_debian WHAT PACKAGES...: goes on only where packages can be installed; otherwise says what is to be done by hand.

@@ -7,8 +7,10 @@ root=$(cd "$setup/../../.." && pwd)
 # shellcheck source=raylink/devnet/setup/apt.sh
 . "$setup/apt.sh"
 cd "$root"
+target=${1:-}
 
 prepare() {
+	is_root || die "make $target needs root: it puts network interfaces into containers, and its agents run as root" "as root: make $target (the tests that need neither root nor Docker: make fast)"
 	say "== What this needs"
 	have go || die "Go is missing" "install Go 1.26 or newer from go.dev, then run the same command again"
 	apt_install ca-certificates iproute2 "$@"
@@ -24,7 +26,14 @@ prepare() {
 	supplier/worker/build.sh "bin/linux-$arch/raylink"
 }
 
-finish() { "$setup/engine.sh" down || true; }
+# What still runs beside is waited for: it may be using the engine.
+finish() { wait; "$setup/engine.sh" down || true; }
+
+# arm64_image: the worker image that an arm64 node of a cluster runs, built through an emulator. The first time takes about four minutes, most of them on one core.
+arm64_image() {
+	"$setup/build.sh" bin/linux-arm64/raylink arm64
+	supplier/worker/build.sh --arch arm64 bin/linux-arm64/raylink
+}
 
 case ${1:-} in
 demo)
@@ -37,25 +46,36 @@ dev)
 	bin/raylink dev --python "$venv/bin/python" "$@"
 	;;
 test)
+	start=$EPOCHREALTIME
 	prepare gcc libc6-dev wireguard-tools iptables chromium runsc hledger poppler-utils zbar-tools # the last three judge exports, invoices and QR codes
+	# One form for every build and test: what one has compiled, the others find.
+	export GOFLAGS=-trimpath
+	# An arm64 worker joins an amd64 head: its image is built while the rest compiles.
+	beside=
+	if [ "$(go env GOHOSTARCH)" = amd64 ]; then
+		arm64_image &
+		beside=$!
+	fi
 	timed "vet" go vet -tags hashicorpmetrics ./...
 	timed "built for linux and darwin, without cgo" make -s cross
 	timed "NVIDIA's libraries in their mocks, with cgo" env CGO_ENABLED=1 CGO_CFLAGS="-O2 -Wno-deprecated-declarations" go test ./supplier/device/... ./supplier/prove/cuda
-	# An arm64 worker joins an amd64 head: its image, through an emulator. The first time takes about four minutes.
-	if [ "$(go env GOHOSTARCH)" = amd64 ]; then
-		"$setup/build.sh" bin/linux-arm64/raylink arm64
-		supplier/worker/build.sh --arch arm64 bin/linux-arm64/raylink
+	if [ -n "$beside" ]; then
+		wait "$beside" || die "the arm64 worker image was not built (the reason stands above)"
 		timed "proofs of compute have the same bits on arm64, through an emulator" env GOARCH=arm64 go test -tags hashicorpmetrics ./raylink/challenge/... ./supplier/prove
 	fi
 	say "== The fast tests"
-	go test -tags hashicorpmetrics ./...
+	fast=$EPOCHREALTIME
+	go test -vet=off -tags hashicorpmetrics ./...
+	say "  the fast tests took $(seconds_since "$fast"), compiling included"
+	timed "a build without the tag works too, and leaves raft's own numbers out" go test -vet=off -run Metrics ./coordinator/consensus
 	say "== Our ray start lines beside KubeRay's own (compiles for minutes the first time)"
 	make -s kuberay
 	say "== The tests on real parts"
 	real=$(grep -rl --include='*_test.go' 'RAYLINK_REAL' . | xargs -n1 dirname | sort -u)
 	# One package after another: each wants the machine's two cores for itself.
 	# shellcheck disable=SC2086
-	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" RAYLINK_PYTHON="$venv/bin/python" RAYLINK_BIN="$root/bin/raylink" go test -tags hashicorpmetrics -count=1 -p 1 -timeout 25m $real
+	RAYLINK_REAL=1 RAYLINK_RAY="$venv/bin/ray" RAYLINK_PYTHON="$venv/bin/python" RAYLINK_BIN="$root/bin/raylink" go test -vet=off -tags hashicorpmetrics -count=1 -p 1 -timeout 25m $real
+	say "== Every test passed, in $(seconds_since "$start")"
 	;;
 crash)
 	prepare

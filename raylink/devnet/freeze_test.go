@@ -1,0 +1,321 @@
+package devnet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"raylink/billing/money"
+	"raylink/billing/payout"
+	"raylink/raylink/client"
+	"raylink/raylink/wire"
+)
+
+// The freezes of the storm.
+const (
+	freezeRound = 15  // kills between two freezes of a leader
+	signerRound = 30  // and of a signer
+	catches     = 20  // times that the signer is watched for, until it is frozen between signing and telling
+	loopsAsking = 2   // of a leader: one watches deposits, one pays, and both look once a second
+	deadMargin  = 100 // blocks beyond the last one that takes a transaction: by then everybody calls it dead
+)
+
+// freeze stops a process in the middle of whatever it does. It believes what it believed, however long that lasts, until thaw lets it go on.
+func (m *till) freeze(name string) error { return m.signal(name, syscall.SIGSTOP) }
+func (m *till) thaw(name string) error   { return m.signal(name, syscall.SIGCONT) }
+
+func (m *till) signal(name string, s syscall.Signal) error {
+	if err := syscall.Kill(m.processes[name].pid(), s); err != nil {
+		return fmt.Errorf("sending %s the signal %s: %w", name, s, err)
+	}
+	return nil
+}
+
+// chill freezes, after some of the kills, a leader or a signer.
+func (m *till) chill(i int, dice *rand.Rand, w *weather) error {
+	ctx, cancel := context.WithTimeout(m.t.Context(), 2*readyLimit)
+	defer cancel()
+	began := time.Now()
+	defer func() { w.cold += time.Since(began) }()
+	if i%signerRound == freezeRound/2 {
+		return m.freezeSigner(ctx, dice, w)
+	}
+	if i%freezeRound == freezeRound-1 {
+		return m.freezeLeader(ctx, w)
+	}
+	return nil
+}
+
+// freezeLeader freezes the leader while a transaction is on its way and its loops are in the middle of their looks at the chain, until another one has led
+// that transaction to its end and has taken money in. Then it goes on, and its loops act on what they were told and believe: that the transaction is to
+// be sent and told of, that there are deposits to be credited, and that it leads.
+func (m *till) freezeLeader(ctx context.Context, w *weather) error {
+	c, err := m.As("admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var batch string
+	if err := m.until(ctx, "a transaction to be on its way", "", readyLimit, func(ctx context.Context) error {
+		batch, err = alive(ctx, c)
+		return err
+	}); err != nil {
+		return err
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	old := status.Leader
+	if err := m.stopLooking(ctx, old); err != nil {
+		return err
+	}
+	err = m.without(ctx, old, batch)
+	_, waits, looked := m.unread(old)
+	if err := errors.Join(err, looked, m.thaw(old)); err != nil {
+		return err
+	}
+	w.thawed, w.looks = w.thawed+1, w.looks+waits
+	return m.until(ctx, old+" to know another leader", "", readyLimit, func(ctx context.Context) error { return m.leads(ctx, old, old) })
+}
+
+// stopLooking freezes a leader whose loops wait for the chain to answer, which it can only when they do not hear it any more.
+func (m *till) stopLooking(ctx context.Context, leader string) error {
+	if err := m.freeze(processChain); err != nil {
+		return err
+	}
+	err := m.until(ctx, "the leader's loops to ask the chain", "", readyLimit, func(context.Context) error {
+		asked, _, err := m.unread(leader)
+		if err == nil && asked < loopsAsking && runtime.GOOS == "linux" { // elsewhere nobody tells, and they may be between two looks
+			err = fmt.Errorf("%d have", asked)
+		}
+		return err
+	})
+	return errors.Join(err, m.freeze(leader), m.thaw(processChain))
+}
+
+// unread counts a process's connections to the chain on which its question is not read yet, and those on which the answer is not.
+func (m *till) unread(name string) (asked, answered int, err error) {
+	table, err := os.ReadFile("/proc/net/tcp")
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, 0, nil
+	}
+	pid := m.processes[name].pid()
+	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	own := map[string]bool{}
+	for _, fd := range open {
+		if link, err := os.Readlink(fd); err == nil { // else it is closed again
+			own[link] = true
+		}
+	}
+	node, parsed := url.Parse(m.chain.URL)
+	if err := errors.Join(err, parsed); err != nil {
+		return 0, 0, err
+	}
+	port, _ := strconv.Atoi(node.Port())
+	suffix, full, askers := fmt.Sprintf(":%04X", port), map[string]bool{}, []string{}
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line) // number, local and remote address, state, what waits to be sent and read, …, inode
+		if len(f) < 10 {
+			continue
+		}
+		waits := !strings.HasSuffix(f[4], ":00000000")
+		switch {
+		case strings.HasSuffix(f[1], suffix) && waits:
+			full[f[2]] = true
+		case strings.HasSuffix(f[2], suffix) && own["socket:["+f[9]+"]"]:
+			askers = append(askers, f[1])
+			if waits {
+				answered++
+			}
+		}
+	}
+	for _, asker := range askers {
+		if full[asker] {
+			asked++
+		}
+	}
+	return asked, answered, nil
+}
+
+// without waits until another coordinator than the frozen one leads, has led the batch to its end, and has taken a payment in that was made meanwhile.
+func (m *till) without(ctx context.Context, frozen, batch string) error {
+	next := coordinatorName((slices.Index(m.coordinators(), frozen) + 1) % m.cfg.Coordinators)
+	if err := m.until(ctx, "another one to lead than "+frozen, "", readyLimit, func(ctx context.Context) error { return m.leads(ctx, next, frozen) }); err != nil {
+		return err
+	}
+	c, err := m.at(next, "admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	before, err := c.Treasury(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := m.transfer("ann", treasuryName, money.USDC, 100_000, fmt.Sprintf("while %s is frozen at %d", frozen, time.Now().UnixNano()))
+	if err != nil {
+		return err
+	}
+	if _, err := m.submit(ctx, list, "ann"); err != nil {
+		return err
+	}
+	return m.until(ctx, "money to move while "+frozen+" is frozen", "", readyLimit, func(ctx context.Context) error {
+		now, err := c.Treasury(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(now.InFlight, func(b payout.Batch) bool { return b.ID == batch }) {
+			return fmt.Errorf("batch %s is on its way still", batch)
+		}
+		if books(now) == books(before) {
+			return errors.New("the books say nothing new of the chain")
+		}
+		return nil
+	})
+}
+
+// coordinators are their names, in order.
+func (m *till) coordinators() (list []string) {
+	for i := range m.cfg.Coordinators {
+		list = append(list, coordinatorName(i))
+	}
+	return list
+}
+
+// leads says whether a coordinator knows a leader, and another one than that.
+func (m *till) leads(ctx context.Context, asked, other string) error {
+	c, err := m.at(asked, "admin")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	st, err := c.StatusOf(ctx, m.api[asked])
+	if err == nil && (st.Leader == "" || st.Leader == other) {
+		err = fmt.Errorf("%s says that %q leads", asked, st.Leader)
+	}
+	return err
+}
+
+// alive is a batch whose transaction is recorded and has not ended.
+func alive(ctx context.Context, c *client.Client) (string, error) {
+	v, err := c.Treasury(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range v.InFlight {
+		if b.Live() != nil {
+			return b.ID, nil
+		}
+	}
+	return "", fmt.Errorf("none of %d batches is", len(v.InFlight))
+}
+
+// books are what the treasury holds on the chain by the books: every deposit and every payout changes it.
+func books(v wire.Treasury) string {
+	var out strings.Builder
+	for _, p := range v.Positions {
+		fmt.Fprintln(&out, p.Chain)
+	}
+	return out.String()
+}
+
+// freezeSigner freezes the signer when it has signed and nobody knows, kills the leader and lets the transaction's life run out. Then the signer goes on and
+// tells another leader of it.
+func (m *till) freezeSigner(ctx context.Context, dice *rand.Rand, w *weather) error {
+	for range catches {
+		if grown, err := m.signs(ctx); err != nil {
+			return err
+		} else if !grown {
+			continue
+		}
+		if err := m.freeze(processSign); err != nil {
+			return err
+		}
+		held, err := m.holding(ctx, dice, w)
+		if err := errors.Join(err, m.thaw(processSign)); err != nil || held {
+			return err
+		}
+	}
+	return fmt.Errorf("in %d tries the signer was never frozen before it told of what it had signed", catches)
+}
+
+// holding says whether the frozen signer has signed what nobody knows of, and then lets the time pass in which that could be of use.
+func (m *till) holding(ctx context.Context, dice *rand.Rand, w *weather) (bool, error) {
+	last, err := m.lastSigned()
+	if err != nil {
+		return false, err
+	}
+	known, err := m.recorded(ctx, last.Signature)
+	if err != nil || known {
+		return false, err
+	}
+	w.held++
+	return true, m.outlive(ctx, dice, last, w)
+}
+
+// outlive kills the leader, and waits until the transaction is dead.
+func (m *till) outlive(ctx context.Context, dice *rand.Rand, last signed, w *weather) error {
+	w.leaders++
+	if err := m.killCoordinator(ctx, true, dice); err != nil {
+		return err
+	}
+	line, err := m.node()
+	if err != nil {
+		return err
+	}
+	defer line.Close()
+	return m.until(ctx, "the chain to be beyond "+last.Signature, "", readyLimit, func(ctx context.Context) error {
+		height, err := line.Height(ctx)
+		if err == nil && height <= last.LastValidHeight+deadMargin {
+			err = fmt.Errorf("it is at %d, and that may be taken until %d", height, last.LastValidHeight)
+		}
+		return err
+	})
+}
+
+// signed is a line of the signer's journal.
+type signed struct {
+	Signature       string `json:"signature"`
+	LastValidHeight uint64 `json:"last_valid_height"`
+}
+
+func (m *till) signerJournal() string { return filepath.Join(m.cfg.Dir, signerLines) }
+
+// lastSigned is the last whole line of the signer's journal.
+func (m *till) lastSigned() (last signed, err error) {
+	text, err := os.ReadFile(m.signerJournal())
+	if err != nil {
+		return last, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return last, json.Unmarshal([]byte(lines[len(lines)-1]), &last)
+}
+
+// signs waits until the signer's journal grows: a transaction is signed, and the group is about to be told. It gives up after a while.
+func (m *till) signs(ctx context.Context) (bool, error) {
+	before, err := size(m.signerJournal())
+	if err != nil {
+		return false, err
+	}
+	look := time.NewTicker(glance)
+	defer look.Stop()
+	for give := time.Now().Add(signWithin); time.Now().Before(give) && ctx.Err() == nil; <-look.C {
+		if now, err := size(m.signerJournal()); err != nil || now > before {
+			return true, err
+		}
+	}
+	return false, ctx.Err()
+}
