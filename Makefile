@@ -43,7 +43,7 @@ kuberay: ## compare our ray start lines with KubeRay's own pod builder (the firs
 fast: ## the tests that need nothing: no Docker, no root
 	@go vet -tags $(TAGS) ./... && go test -tags $(TAGS) ./...
 
-crash: ## kill coordinators and signer a thousand times while money goes in and out (about half an hour)
+crash: ## kill coordinators and signer a thousand times, and freeze some, while money goes in and out (about 40 minutes)
 	@$(SETUP)/with.sh crash
 
 bench: ## measure: an idle agent, cluster create to ready beside a raw ray start, and the rooms' benchmarks

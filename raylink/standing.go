@@ -1,6 +1,9 @@
 package raylink
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // MachineState is where a machine stands in the market.
 type MachineState string
@@ -142,6 +145,22 @@ type Standing struct {
 	Lost        int64      `json:"lost"`                  // that it was hired and did not serve
 	Failures    int64      `json:"failures,omitempty"`    // leases that failed on it, in all
 	ProvenAt    *time.Time `json:"proven_at,omitempty"`
-	Rate        int64      `json:"rate,omitempty"`   // proven: millions of int8 multiply-adds in a second, the best round
+	Rate        int64      `json:"rate,omitempty"`   // proven: millions of int8 multiply-adds in a second, the least of the last rounds
 	Leaves      *time.Time `json:"leaves,omitempty"` // when its owner takes it back
+
+	GPUs        int64  `json:"gpus,omitempty"`         // that it offers
+	ProvenGPUs  int64  `json:"proven_gpus,omitempty"`  // of those, how many are proven now; all, where nothing has to be
+	WaitingGPUs int64  `json:"waiting_gpus,omitempty"` // of those, how many nobody has and nobody can get
+	GPUReason   Reason `json:"gpu_reason,omitempty"`   // why, of the first of them
+}
+
+// GPUsWait says in words that GPUs which a machine offers are not to be had, and why; empty where all are, or are leased.
+func (s Standing) GPUsWait() string {
+	switch {
+	case s.WaitingGPUs == 0:
+		return ""
+	case s.WaitingGPUs == 1:
+		return fmt.Sprintf("1 of %d GPUs is not to be had: %s", s.GPUs, s.GPUReason.Words())
+	}
+	return fmt.Sprintf("%d of %d GPUs are not to be had: %s", s.WaitingGPUs, s.GPUs, s.GPUReason.Words())
 }

@@ -25,6 +25,7 @@ import (
 const (
 	lookEvery     = time.Second
 	reportEvery   = 2 * time.Second
+	restMost      = 5 * time.Second        // between two reports without leases and news, whatever a coordinator says
 	reportPause   = 100 * time.Millisecond // between two reports, whatever changes
 	reportTimeout = 10 * time.Second
 	listTimeout   = 10 * time.Second
@@ -95,11 +96,12 @@ type Agent struct {
 
 	network []*ecdsa.PublicKey // the image keys that the assignment in force names
 
-	mu      sync.Mutex
-	report  wire.AgentReport
-	stock   []string // the network's images that are here
-	wanted  []string // the images that orders name now
-	contact contact
+	mu        sync.Mutex
+	report    wire.AgentReport
+	stock     []string // the network's images that are here
+	wanted    []string // the images that orders name now
+	contact   contact
+	restEvery time.Duration // between two reports without leases and news, as the last assignment told; 0 is as with leases
 }
 
 // New makes an agent; Run runs it.
@@ -353,7 +355,7 @@ func (a *Agent) rest() {
 	}
 }
 
-// reportLoop sends the newest report every two seconds, and at once when it changed.
+// reportLoop sends the newest report every two seconds, less often without leases in a large group, and at once when it changed.
 func (a *Agent) reportLoop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -366,7 +368,10 @@ func (a *Agent) reportLoop(ctx context.Context) {
 		case <-timer.C:
 		}
 		a.mu.Lock()
-		report := a.report
+		report, every := a.report, reportEvery
+		if len(report.Leases) == 0 {
+			every = max(every, a.restEvery)
+		}
 		a.mu.Unlock()
 		sending, cancel := context.WithTimeout(ctx, reportTimeout)
 		err := a.parts.Coordinator.Report(sending, report)
@@ -389,7 +394,10 @@ func (a *Agent) reportLoop(ctx context.Context) {
 			return
 		case <-pause.C:
 		}
-		timer.Reset(reportEvery - reportPause)
+		if err != nil {
+			every = reportEvery
+		}
+		timer.Reset(every - reportPause)
 	}
 }
 

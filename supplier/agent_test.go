@@ -41,7 +41,9 @@ type coordinator struct {
 	fresh    chan struct{}
 	report   wire.AgentReport
 	keys     []string // that the network signs images with
+	every    int64    // seconds between reports of an agent without leases
 	heard    int
+	tried    int // reports that came, taken or not
 	down     bool
 }
 
@@ -51,7 +53,7 @@ func (c *coordinator) order(orders ...wire.LeaseOrder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.revision++
-	c.current = wire.Assignment{Revision: fmt.Sprint(c.revision), Leases: orders, ImageKeys: c.keys}
+	c.current = wire.Assignment{Revision: fmt.Sprint(c.revision), Leases: orders, ImageKeys: c.keys, ReportSeconds: c.every}
 	close(c.fresh)
 	c.fresh = make(chan struct{})
 }
@@ -86,7 +88,7 @@ func (c *coordinator) Assignment(ctx context.Context, revision string) (wire.Ass
 func (c *coordinator) Report(_ context.Context, report wire.AgentReport) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down {
+	if c.tried++; c.down {
 		return errors.New("nobody answers")
 	}
 	c.report, c.heard = report, c.heard+1

@@ -94,6 +94,9 @@ type self struct {
 // learn keeps what an assignment tells of the machine.
 func (a *Agent) learn(assignment wire.Assignment) {
 	a.standing, a.ordered, a.assignedAt = assignment.Standing, assignment.Proofs, time.Now().UTC()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.restEvery = min(max(time.Duration(assignment.ReportSeconds)*time.Second, reportEvery), restMost)
 }
 
 // sameSelf says that two reports say the same of machine and owner.

@@ -80,7 +80,8 @@ func TestCrashTable(t *testing.T) {
 		t.Errorf("%d deaths, wanted 1000", total)
 	}
 	t.Logf("%d deaths; %v", total, happened)
-	for _, what := range []string{"deposit", "suspense", "paid", "expired", "failed", "split", "lie", "caught", "hoarded"} {
+	for _, what := range []string{"deposit", "suspense", "paid", "expired", "failed", "split", "lie", "caught", "hoarded", "paid settlement",
+		"paid withdrawal", "paid refund", "paid burn"} {
 		if happened[what] < 20 {
 			t.Errorf("only %d times: %s", happened[what], what)
 		}
@@ -120,8 +121,8 @@ func (w *world) open() *episode {
 		for _, wallet := range w.payers {
 			w.chain.Fund(w.chain.Open(wallet, mint), fortune)
 		}
-		for i := range suppliers {
-			w.chain.Open(w.receivers[i], mint)
+		for _, wallet := range w.receivers {
+			w.chain.Open(wallet, mint)
 		}
 		w.chain.Tick(4) // final: no fork takes fortunes away
 		e.pay(0, asset, 500_000_000, "capital", "memo")
@@ -167,8 +168,8 @@ func (e *episode) pay(tenant int, asset money.Asset, amount int64, lot, via stri
 func (e *episode) event() {
 	e.strike()
 	asset := assets()[e.rng.IntN(2)]
-	supplier, _ := e.chain.TokenAccount(e.receivers[e.rng.IntN(suppliers)], mintOf(asset))
-	switch e.rng.IntN(22) {
+	supplier, _ := e.chain.TokenAccount(e.receivers[e.rng.IntN(len(e.receivers))], mintOf(asset))
+	switch e.rng.IntN(25) {
 	case 0, 1:
 		e.pay(e.rng.IntN(tenants), asset, 1+e.rng.Int64N(40_000_000), "", []string{"reference", "memo", "nothing"}[e.rng.IntN(3)])
 	case 2, 3, 4:
@@ -195,13 +196,19 @@ func (e *episode) event() {
 	case 13, 15, 16:
 		e.chain.FailNext([]chain.FailureCode{chain.Other, chain.NoAccount, chain.Insufficient}[e.rng.IntN(3)])
 	case 14:
-		e.chain.Open(e.receivers[e.rng.IntN(suppliers)], mintOf(asset))
+		e.chain.Open(e.receivers[e.rng.IntN(len(e.receivers))], mintOf(asset))
 	case 18:
 		e.lie()
 	case 19:
 		e.plot()
 	case 20, 21:
 		e.confess()
+	case 22:
+		e.withdraw(asset)
+	case 23:
+		e.giveBack()
+	case 24:
+		e.burn()
 	}
 	if e.chance(40) {
 		e.chain.Tick(uint64(1 + e.rng.IntN(4)))
@@ -220,6 +227,55 @@ func (e *episode) use(asset money.Asset) {
 	}
 }
 
+// request asks for a payout as somebody does by the API, where it was just looked that the receiver can be paid.
+func (e *episode) request(r payout.Request) bool {
+	e.used++
+	r.ID = fmt.Sprint("asked-", e.used)
+	if r.Kind != payout.Burn {
+		account, _ := e.chain.TokenAccount(e.receivers[home], mintOf(r.Asset))
+		r.Wallet = string(e.receivers[home])
+		e.must(e.payouts.CheckDestination(e.now, r.Wallet, r.Asset, payout.Existence{TokenAccount: string(account), Exists: true}))
+	}
+	entries, err := e.payouts.Request(e.now, r, e.ledger.Balance(payout.Source(r.Kind, r.Account), r.Asset), true)
+	if err == nil { // refused where it is below the minimum
+		e.post(entries)
+	}
+	return err == nil
+}
+
+// withdraw lets a tenant ask for some of his balance back.
+func (e *episode) withdraw(asset money.Asset) {
+	account := tenantName(e.rng.IntN(tenants))
+	if balance := e.ledger.Balance(ledger.Tenant(account), asset); balance > 0 {
+		e.request(payout.Request{Kind: payout.Withdrawal, Account: account, Asset: asset, Amount: 1 + e.rng.Int64N(min(balance, 100_000_000))})
+	}
+}
+
+// giveBack lets an admin return a deposit in suspense.
+func (e *episode) giveBack() {
+	if len(e.deposits.Suspense) == 0 {
+		return
+	}
+	key := e.deposits.Suspense[e.rng.IntN(len(e.deposits.Suspense))]
+	amount, err := e.deposits.Refundable(key)
+	e.must(err)
+	if e.request(payout.Request{Kind: payout.Refund, Account: tenantName(1), Asset: amount.Asset, Amount: amount.Minor, Item: key}) {
+		e.must(e.deposits.Refund(key, fmt.Sprint("asked-", e.used), "admin"))
+	}
+}
+
+// burn lets a part of a tenant's IO become what a buy-back bought, and asks for it to be burnt.
+func (e *episode) burn() {
+	from := ledger.Tenant(tenantName(e.rng.IntN(tenants)))
+	if balance := e.ledger.Balance(from, money.IO); balance > 0 {
+		amount := 1 + e.rng.Int64N(balance)
+		e.used++
+		e.post([]ledger.Entry{{Kind: "use", Ref: fmt.Sprint(e.used), Postings: []ledger.Posting{
+			{Account: from, Amount: money.Amount{Minor: -amount, Asset: money.IO}}, {Account: ledger.Lot("burn"), Amount: money.Amount{Minor: amount, Asset: money.IO}}}}})
+		e.request(payout.Request{Kind: payout.Burn, Account: "house", Asset: money.IO, Amount: amount})
+	}
+}
+
 // clear ends all faults and lets everybody act until nothing is in flight.
 func (e *episode) clear() {
 	e.chain.Drop(0)
@@ -228,9 +284,9 @@ func (e *episode) clear() {
 	e.chain.Lag(0)
 	e.chain.FailNext("")
 	e.confess()
-	for i := range suppliers {
+	for _, wallet := range e.receivers {
 		for _, asset := range assets() {
-			e.chain.Thaw(e.chain.Open(e.receivers[i], mintOf(asset)))
+			e.chain.Thaw(e.chain.Open(wallet, mintOf(asset)))
 		}
 	}
 	for range 80 {
@@ -255,6 +311,7 @@ func (e *episode) count(happened map[string]int) {
 	happened["suspense"] += len(e.deposits.Suspense)
 	for _, p := range e.payouts.Payouts {
 		happened[string(p.State)]++
+		happened[string(p.State)+" "+string(p.Kind)]++
 	}
 	for _, b := range e.payouts.Batches {
 		happened[string(b.State)]++
@@ -275,19 +332,19 @@ func (e *episode) checkAlways() {
 		if sums[asset] != 0 {
 			e.t.Fatalf("the ledger sums to %d %s", sums[asset], asset)
 		}
-		for i := range suppliers {
+		for i, wallet := range e.receivers {
 			asked, posted := int64(0), int64(0)
 			for _, p := range e.payouts.Payouts {
-				if p.Account == supplierName(i) && p.Asset == asset && p.State != payout.Cancelled {
+				if p.Wallet == string(wallet) && p.Asset == asset && p.State != payout.Cancelled {
 					asked += p.Amount
 					if p.State == payout.Paid {
 						posted += p.Amount
 					}
 				}
 			}
-			account, _ := e.chain.TokenAccount(e.receivers[i], mintOf(asset))
+			account, _ := e.chain.TokenAccount(wallet, mintOf(asset))
 			if got := e.chain.Balance(account); got > asked || got < posted {
-				e.t.Fatalf("supplier %d asked for %d %s, was posted %d and got %d", i, asked, asset, posted, got)
+				e.t.Fatalf("for receiver %d was asked %d %s, was posted %d and got %d", i, asked, asset, posted, got)
 			}
 		}
 	}
@@ -303,6 +360,15 @@ func (e *episode) checkEnd() {
 	for _, asset := range assets() {
 		if held, booked := e.chain.Balance(e.purses[asset].Account), -e.ledger.Balance("treasury:chain", asset); held != booked {
 			e.t.Fatalf("the chain holds %d %s, the books say %d", held, asset, booked)
+		}
+		burnt := int64(0)
+		for _, p := range e.payouts.Payouts {
+			if p.Kind == payout.Burn && p.State == payout.Paid && p.Asset == asset {
+				burnt += p.Amount
+			}
+		}
+		if supply, err := e.chain.Supply(e.t.Context(), mintOf(asset).Address); err != nil || supply != tenants*fortune-burnt {
+			e.t.Fatalf("there are %d %s (%v), and %d of %d were burnt", supply, asset, err, burnt, tenants*fortune)
 		}
 		came, credited := int64(0), int64(0)
 		for _, wallet := range e.payers {

@@ -78,7 +78,7 @@ type world struct {
 	purses    map[money.Asset]settle.Purse
 	actors    []*actor
 	payers    []chain.Address // tenants' wallets
-	receivers []chain.Address // suppliers' wallets
+	receivers []chain.Address // suppliers' wallets, and at home one that withdrawals and refunds go to
 	deadly    bool            // actors may die
 	depth     int
 	died      map[string]int // by the step at which
@@ -103,7 +103,7 @@ type death struct{}
 
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chain: fake.New(fake.Config{FinalityAge: 3, Window: window}), now: start,
-		deposits: deposit.NewBook(), payouts: payout.NewBook(), ledger: ledger.New(), purses: map[money.Asset]settle.Purse{}, payers: named(tenants, tenantName), receivers: named(suppliers, supplierName), died: map[string]int{}, hoard: map[string]bool{},
+		deposits: deposit.NewBook(), payouts: payout.NewBook(), ledger: ledger.New(), purses: map[money.Asset]settle.Purse{}, payers: named(tenants, tenantName), receivers: named(suppliers+1, supplierName), died: map[string]int{}, hoard: map[string]bool{},
 		log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	var treasury deposit.Treasury
 	house := walletOf("treasury")
@@ -205,7 +205,7 @@ func (w *world) populate() {
 		journal := filepath.Join(dir, fmt.Sprint("journal", i))
 		var policy signer.Policy
 		for _, asset := range assets() {
-			policy.Rules = append(policy.Rules, signer.Rule{Purse: w.purses[asset], PerTransfer: 1 << 50, PerHour: 1 << 50})
+			policy.Rules = append(policy.Rules, signer.Rule{Purse: w.purses[asset], PerTransfer: 1 << 50, PerHour: 1 << 50, Burn: asset == money.IO})
 		}
 		var old *signer.Signer
 		w.join(fmt.Sprint("signer", i), func(a *actor) func(context.Context) error {
@@ -234,7 +234,7 @@ func (w *world) post(entries []ledger.Entry) {
 func (w *world) free(asset money.Asset) int64 {
 	free := -w.ledger.Balance("treasury:chain", asset)
 	for _, a := range w.ledger.Accounts() {
-		if a.Balance.Asset == asset && (strings.HasPrefix(a.Name, "tenant:") || a.Name == "suspense") {
+		if a.Balance.Asset == asset && (strings.HasPrefix(a.Name, "tenant:") || a.Name == "suspense" || a.Name == ledger.Lot("burn")) {
 			free -= a.Balance.Minor
 		}
 	}
@@ -269,6 +269,10 @@ func (a *actor) lead(context.Context) error {
 	return nil
 }
 
-const suppliers = 5
+// suppliers is how many there are; home is the place of the wallet behind theirs.
+const (
+	suppliers = 5
+	home      = suppliers
+)
 
 func supplierName(i int) string { return fmt.Sprint("sup-", i) }

@@ -45,7 +45,7 @@ func (s *Server) getAssignment(c *gin.Context) (any, error) {
 			a.Leases[i].RayToken = s.rayToken(st, a.Leases[i].Cluster)
 		}
 		a.Coordinators, a.Gateways = addresses(st)
-		a.ImageKeys = st.ImageKeys()
+		a.ImageKeys, a.ReportSeconds = st.ImageKeys(), plan.ReportSeconds(len(st.Machines))
 		return a
 	}, func(revision string) any { a.Revision = revision; return a })
 }

@@ -143,7 +143,7 @@ func (m *gpuMarket) say(words []string, body string) string {
 	case "join":
 		m.join(words[1], option)
 	case "prove":
-		text = m.prove(words[1], option["only"])
+		text = m.prove(words[1], option["only"], option["wrong"])
 	case "market":
 		text = m.market(words[1:])
 	case "quote":
@@ -230,6 +230,9 @@ func (m *gpuMarket) join(name string, option map[string]string) {
 
 func (m *gpuMarket) restart(name string, option map[string]string) {
 	h, offer := found(option)
+	if option["offer"] == "none" { // its owner's `--gpus none`
+		offer.Resources.GPU, offer.Accelerator, offer.GPUHour = 0, "", 0
+	}
 	m.agents[name].Host, m.agents[name].Offer = h, &offer
 }
 
@@ -252,8 +255,8 @@ func (m *gpuMarket) tells(name, gpu, fault string) {
 	r.Host, r.Offer = &h, &offer
 }
 
-// prove lets a machine do what it is asked to, or that of one device only.
-func (m *gpuMarket) prove(name, only string) string {
+// prove lets a machine do what it is asked to, or that of one device only; one of them may answer wrongly.
+func (m *gpuMarket) prove(name, only, wrong string) string {
 	mach, shown := machineID(name), []string{}
 	for again := true; again; m.rest() {
 		again = false
@@ -271,7 +274,10 @@ func (m *gpuMarket) prove(name, only string) string {
 			m.now = m.now.Add(1500 * time.Millisecond)
 			m.apply(&state.CommitProof{ID: o.ID, Machine: mach, Commitment: challenge.Commitment{Roots: make([]challenge.Hash, p.Task.Links)}})
 			m.apply(&state.WalkProof{ID: o.ID, Machine: mach})
-			m.apply(&state.JudgeProof{ID: o.ID, Machine: mach, Right: true, Judge: "n1", SHA256: strings.Repeat("0", 64), Draw: challenge.Seed{byte(m.index), 1}})
+			m.apply(&state.JudgeProof{ID: o.ID, Machine: mach, Right: o.Device != wrong, Judge: "n1", SHA256: strings.Repeat("0", 64), Draw: challenge.Seed{byte(m.index), 1}})
+			if o.Device == wrong {
+				what += " (wrong)"
+			}
 			shown = append(shown, o.Device+"'s "+what)
 		}
 	}
@@ -299,7 +305,11 @@ func (m *gpuMarket) market(names []string) string {
 		if !NewStandings(m.s, m.seen, m.now).Takes(mach) {
 			free = 0
 		}
-		fmt.Fprintf(&out, "; offers %d of %s at %s, %d leased, %d to be had\n", mach.Offer.Resources.GPU/raylink.Unit, mach.Offer.Accelerator, mach.Offer.GPUHour, used, free)
+		fmt.Fprintf(&out, "; offers %d of %s at %s, %d leased, %d to be had", mach.Offer.Resources.GPU/raylink.Unit, mach.Offer.Accelerator, mach.Offer.GPUHour, used, free)
+		if wait := st.GPUsWait(); wait != "" {
+			out.WriteString("; " + wait)
+		}
+		out.WriteString("\n")
 	}
 	return out.String()
 }

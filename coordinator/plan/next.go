@@ -282,6 +282,9 @@ func keep(s *state.State, seen Seen, now time.Time, c *state.Cluster) []state.Co
 			if now.Sub(seen.Since) >= ListenFor && !seen.Up(l.Machine, now) {
 				warnings = append(warnings, fmt.Sprintf("machine %s of %s has fallen silent; minutes without its word are not charged", l.Machine, l.Node))
 			}
+			if warning := unanswered(s, l); warning != "" {
+				warnings = append(warnings, warning)
+			}
 			continue
 		}
 		if l.Role == raylink.NodeHead {

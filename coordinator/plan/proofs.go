@@ -20,6 +20,10 @@ import (
 // MaxProofsAtOnce is how many proofs are open in the whole group at most: each is checked by a coordinator that has other work.
 const MaxProofsAtOnce = 256
 
+// Unanswered is how many proofs in a row under leases, not begun or late, are told the tenant and bring a proof at once when the device is idle. No more of a
+// device's are kept than one above it.
+const Unanswered = 3
+
 // unknownRate is what a device is thought to do of which nothing is known, in millions of multiply-adds a second, where the policy has another size of proofs
 // than the usual one: a slow core does that.
 const unknownRate = 2_000
@@ -70,6 +74,9 @@ func anyDue(s *state.State, now time.Time, m *state.Machine) bool {
 		if !looked {
 			hired, looked = len(s.LeasesOn(m.ID)) > 0, true
 		}
+		if !hired && owes(s, known) {
+			return true
+		}
 		if hired && lucky(s, known, now) {
 			return true
 		}
@@ -99,7 +106,9 @@ func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []state.
 		}
 		c := &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim, Task: ProofTask(s, m, known, claim, len(leases) == 0)}
 		if len(leases) == 0 {
-			c.Why = why(known, claim, now)
+			if c.Why = why(known, claim, now); c.Why == "" && owes(s, known) {
+				c.Why = state.WhyRetry
+			}
 		} else if l := using(leases, d.ID); l != nil && lucky(s, known, now) {
 			c.Why, c.Lease = state.WhyLottery, l.ID
 		}
@@ -131,6 +140,37 @@ func why(known *state.Proven, claim state.Claim, now time.Time) string {
 	return state.WhyDue
 }
 
+// owes says that a device owes a proof: its last Unanswered, all of them under leases, were not begun or came too late. One may be the tenant's load; of a row
+// of them nothing is known, and once the device is idle it is asked at once.
+func owes(s *state.State, known *state.Proven) bool {
+	if known == nil || len(known.Kept) < Unanswered {
+		return false
+	}
+	for _, id := range known.Kept[len(known.Kept)-Unanswered:] {
+		if p := s.Proofs[id]; p == nil || p.Lease == "" || p.State != state.ProofLate {
+			return false
+		}
+	}
+	return true
+}
+
+// unanswered warns a tenant of machines that do not answer challenges while his nodes are on them.
+func unanswered(s *state.State, l *state.Lease) string {
+	m := s.Machines[l.Machine]
+	for _, device := range append([]string{raylink.CPUDevice}, l.Devices...) {
+		known := m.Proven[device]
+		if !owes(s, known) || s.Proofs[known.Last()].Lease != l.ID {
+			continue
+		}
+		what := "its processor"
+		if device != raylink.CPUDevice {
+			what = "a GPU of it"
+		}
+		return fmt.Sprintf("machine %s of %s has not answered the last %d challenges to %s in time: your own work may be why; it is proven anew when it is idle", m.ID, l.Node, Unanswered, what)
+	}
+	return ""
+}
+
 // lucky says whether the lottery of this hour has drawn a device whose moment has come and was not used yet.
 func lucky(s *state.State, known *state.Proven, now time.Time) bool {
 	if known == nil {
@@ -154,12 +194,19 @@ func using(leases []*state.Lease, device string) *state.Lease {
 // walk it is a walk again. Under a lease the memory is the tenant's. How long the first products and all walks are is the catalogue's word for such a model.
 func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim state.Claim, idle bool) challenge.Task {
 	memory, rate := int64(0), int64(0)
-	if least, _, ok := catalogue.Band(claim.Device()); ok && claim.Kind == raylink.DeviceGPU {
+	least, _, banded := catalogue.Band(claim.Device())
+	switch {
+	case banded && claim.Kind == raylink.DeviceGPU:
 		rate = 2 * least // the first guess: half of what dp4a reaches
+	case banded:
+		rate = max(2*least, unknownRate) // on a large processor a smaller task would measure the network
 	}
 	if known != nil && known.Claim == claim {
 		if known.Guess > 0 {
 			rate = known.Guess
+		}
+		if banded && known.Rounds > 0 && claim.Kind == raylink.DeviceCPU {
+			rate = max(rate, least) // a slow round was short for what it is to show
 		}
 		shown, again := known.PassedAt != nil && known.Rounds == 0, known.WalkRounds > 0
 		if shown && idle && s.Proving.Memory && (again || known.State == state.ProofPassed && (known.WalkedAt == nil || known.WalkedAt.Before(*known.PassedAt))) {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"raylink/coordinator/state"
@@ -46,9 +47,42 @@ func (t Standings) Of(id raylink.MachineID) raylink.Standing {
 	st := raylink.Standing{Reliability: r.Reliability(), Minutes: r.Served, Lost: r.Lost, Failures: r.Failures, Leaves: t.leaves(m)}
 	st.State, st.Reason, st.Detail, st.Since = t.where(m)
 	if known := m.Proven[raylink.CPUDevice]; known != nil {
-		st.ProvenAt, st.Rate = known.PassedAt, known.Rate
+		st.ProvenAt, st.Rate = known.PassedAt, t.s.LastRate(known)
 	}
+	t.gpus(m, &st)
 	return st
+}
+
+// gpus counts the GPUs that a machine offers, those that are proven, and those that are free and cannot be had. Which ones it offers of some is not told, so
+// proven ones are taken to be among them.
+func (t Standings) gpus(m *state.Machine, st *raylink.Standing) {
+	st.GPUs = m.Offer.Resources.GPU / raylink.Unit
+	if st.ProvenGPUs = st.GPUs; st.GPUs == 0 || !t.s.Proving.Required {
+		return
+	}
+	leases := t.s.LeasesOn(m.ID)
+	taken, ready, proven, why := int64(0), int64(0), int64(0), raylink.ReasonNoInventory
+	if m.Host != nil {
+		why = raylink.ReasonDeviceFault // of fewer GPUs than are offered
+	}
+	for _, d := range m.GPUs() {
+		lacks, leased := m.Lacks(d.ID, t.now), slices.ContainsFunc(leases, func(l *state.Lease) bool { return slices.Contains(l.Devices, d.ID) })
+		if lacks == raylink.ReasonNone {
+			proven++
+		}
+		switch {
+		case leased:
+			taken++
+		case lacks == raylink.ReasonNone:
+			ready++
+		case why == raylink.ReasonDeviceFault:
+			why = lacks
+		}
+	}
+	st.ProvenGPUs = min(proven, st.GPUs)
+	if st.WaitingGPUs = max(st.GPUs-taken-ready, 0); st.WaitingGPUs > 0 {
+		st.GPUReason = why
+	}
 }
 
 func (t Standings) where(m *state.Machine) (raylink.MachineState, raylink.Reason, string, time.Time) {

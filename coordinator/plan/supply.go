@@ -96,6 +96,9 @@ func faultOf(h *raylink.Host) string {
 
 // rule is what is to be done about a machine's quarantine; nil for nothing. What a proof began only a proof ends, and what has a time lasts that long.
 func rule(s *state.State, m *state.Machine, now time.Time) state.Command {
+	if gpu := m.Withdrawn(); gpu != "" && s.Proving.Required && m.State != state.MachineBanned {
+		return &state.AsideProof{Machine: m.ID, Device: gpu}
+	}
 	reason, detail := cause(s, m)
 	q := m.Quarantine
 	if reason == raylink.ReasonNone && m.Host != nil && m.State != state.MachineBanned {

@@ -188,6 +188,6 @@ func kinds() []Command {
 		&RequestCardTopup{}, &OpenCardTopup{}, &TakeCardFact{}, &RefundCard{}, &RefuseCardRefund{}, &PardonCard{},
 		&RecordCheckpoint{}, &RecordAnchor{},
 		&SetHost{}, &QuarantineMachine{}, &ReleaseMachine{}, &SetVersions{},
-		&OpenProof{}, &BeginProof{}, &CommitProof{}, &WalkProof{}, &JudgeProof{}, &ExpireProof{}, &SetProofPolicy{},
+		&OpenProof{}, &BeginProof{}, &CommitProof{}, &WalkProof{}, &JudgeProof{}, &ExpireProof{}, &AsideProof{}, &SetProofPolicy{},
 	}
 }

@@ -162,7 +162,7 @@ func (s *State) freeGPUs(m *Machine, n int64) []string {
 	}
 	var free []string
 	for _, d := range m.GPUs() {
-		if int64(len(free)) < n && !taken[d.ID] && (!s.Proving.Required || m.lacks(d.ID, s.Now) == raylink.ReasonNone) {
+		if int64(len(free)) < n && !taken[d.ID] && (!s.Proving.Required || m.Lacks(d.ID, s.Now) == raylink.ReasonNone) {
 			free = append(free, d.ID)
 		}
 	}

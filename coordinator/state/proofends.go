@@ -107,6 +107,31 @@ func (c *ExpireProof) apply(s *State) (any, error) {
 	return p.State, nil
 }
 
+// AsideProof puts a GPU in trouble aside that its machine does not offer any more: gone, broken, swapped, or kept by its owner. Nobody could end the
+// quarantine otherwise, for a proof needs the device. It stays aside, and what was shown of it stays: once it is offered again, its trouble counts again.
+type AsideProof struct {
+	Machine raylink.MachineID `json:"machine"`
+	Device  string            `json:"device"`
+}
+
+func (*AsideProof) kind() string { return "proof.aside" }
+
+func (c *AsideProof) apply(s *State) (any, error) {
+	m, err := s.machine(c.Machine)
+	if err != nil {
+		return nil, err
+	}
+	known := m.Proven[c.Device]
+	switch {
+	case known == nil:
+		return nil, raylink.Errorf(raylink.CodeNotFound, "machine %s has shown no device %.40q", m.ID, c.Device)
+	case m.Host == nil || m.offers(c.Device):
+		return nil, raylink.Errorf(raylink.CodeConflict, "machine %s offers its device %.40q", m.ID, c.Device)
+	}
+	known.Aside = true
+	return nil, nil
+}
+
 // Expired says whether the deadline of what is waited for has passed. An answer may be with its judge meanwhile.
 func (p *Proof) Expired(now time.Time) bool {
 	deadline := p.Deadline
@@ -212,7 +237,7 @@ func (s *State) passed(known *Proven, p *Proof) {
 	}
 }
 
-// slow counts the rounds: of several the best counts, so only when all were slow is the device.
+// slow counts the rounds: only when all were slow is the device (package challenge's documentation says why).
 func (s *State) slow(known *Proven, p *Proof) {
 	known.Rounds++
 	known.Guess, known.Rate, known.Missed = p.Rate, max(known.Rate, p.Rate), 0

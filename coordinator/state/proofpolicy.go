@@ -20,7 +20,7 @@ type ProofPolicy struct {
 	Walk     time.Duration `json:"walk"`              // from there to have walked,
 	Answer   time.Duration `json:"answer"`            // and from there to answer
 	Budget   time.Duration `json:"budget"`            // of a device's time in any hour
-	Rounds   int           `json:"rounds"`            // slow ones in a row, after which it is slow: the best counts
+	Rounds   int           `json:"rounds"`            // slow ones in a row, after which it is slow: one alone may be the network's
 	Memory   bool          `json:"memory,omitempty"`  // memory is shown too, every other time
 	Retry    time.Duration `json:"retry,omitempty"`   // between two tries, at least
 	Appeals  time.Duration `json:"appeals,omitempty"` // between two appeals, at least

@@ -118,7 +118,7 @@ type Proven struct {
 	Until      time.Time         // it is proven until then, if it is at all
 	Next       time.Time         // the next proof is due then
 	Appealed   *time.Time        // when the last appeal was opened
-	Rate       int64             // of this claim, the best: millions of int8 multiply-adds in a second
+	Rate       int64             // of this claim, the best: millions of int8 multiply-adds in a second. Published is LastRate
 	Guess      int64             // what the next task is sized for
 	Failures   int               // ends that count against it (failed, late, slow), in a row
 	Rounds     int               // slow rounds in a row
@@ -127,6 +127,7 @@ type Proven struct {
 	Draw       challenge.Seed    // what the next times are drawn from; no machine is ever told
 	Spent      []Spent           // of the device's time, over the last hour, oldest first
 	Kept       []raylink.ProofID // the last few that ended, oldest first
+	Aside      bool              `json:",omitempty"` // its trouble counts only while the machine offers it: AsideProof
 }
 
 // Spent is what one proof took of a device.
@@ -178,14 +179,31 @@ func (p *Proven) Lacks(now time.Time) raylink.Reason {
 	return raylink.ReasonNoProof
 }
 
-// Trouble is why a machine is to stand in quarantine for what its proofs showed, and the device that it is for.
+// Trouble is why a machine is to stand in quarantine for what its proofs showed, and the device that it is for. A device that was put aside counts while
+// the machine offers it.
 func (m *Machine) Trouble() (why raylink.Reason, device string) {
-	for _, device := range slices.Sorted(maps.Keys(m.Proven)) {
-		if why := m.Proven[device].Trouble(); why != raylink.ReasonNone {
-			return why, device
+	for id, known := range m.Proven { // the first by its id, without sorting: every look asks every machine
+		if what := known.Trouble(); what != raylink.ReasonNone && (device == "" || id < device) && (!known.Aside || m.offers(id)) {
+			why, device = what, id
 		}
 	}
-	return raylink.ReasonNone, ""
+	return why, device
+}
+
+// Withdrawn is a GPU in trouble that the machine does not offer and that was not put aside yet, the first of them by id; empty for none.
+func (m *Machine) Withdrawn() (device string) {
+	for id, known := range m.Proven {
+		if known.Trouble() != raylink.ReasonNone && (device == "" || id < device) && !known.Aside && m.Host != nil && !m.offers(id) {
+			device = id
+		}
+	}
+	return device
+}
+
+// offers says whether a device is one of those that a machine can use and rents out. Which GPUs are left of an offer of some is the agent's choice, so all
+// of them count.
+func (m *Machine) offers(device string) bool {
+	return device == raylink.CPUDevice || m.Offer.Resources.GPU > 0 && slices.ContainsFunc(m.GPUs(), func(d raylink.Device) bool { return d.ID == device })
 }
 
 // Unproven is why a machine is not placed on for want of proofs, and the device that it is for. With a policy that asks for none it is ReasonNone.
@@ -200,11 +218,11 @@ func (s *State) Unproven(m *Machine, now time.Time) (raylink.Reason, string) {
 	if m.Host == nil && len(m.Proven) == 0 {
 		return raylink.ReasonNoInventory, ""
 	}
-	return m.lacks(raylink.CPUDevice, now), raylink.CPUDevice
+	return m.Lacks(raylink.CPUDevice, now), raylink.CPUDevice
 }
 
-// lacks is why a device is not proven as what it is said to be now.
-func (m *Machine) lacks(device string, now time.Time) raylink.Reason {
+// Lacks is why a device is not proven as what it is said to be now.
+func (m *Machine) Lacks(device string, now time.Time) raylink.Reason {
 	known := m.Proven[device]
 	if known == nil {
 		return raylink.ReasonNoProof
@@ -243,11 +261,40 @@ func (s *State) proven(q *Quote) error {
 func (m *Machine) ProvenGPUs(now time.Time) int64 {
 	n := int64(0)
 	for _, d := range m.GPUs() {
-		if m.lacks(d.ID, now) == raylink.ReasonNone {
+		if m.Lacks(d.ID, now) == raylink.ReasonNone {
 			n++
 		}
 	}
 	return n
+}
+
+// LastRate is what a device is said to do, in millions of multiply-adds in a second: the least of the last rounds that are kept. Rounds that were over in less
+// than half the time that they are made for say more of the network than of the device, and count only where there are no others. Nor do those under a
+// lease count, where a tenant works beside them.
+func (s *State) LastRate(known *Proven) int64 {
+	whole, short := int64(0), int64(0)
+	for _, id := range known.Kept {
+		p := s.Proofs[id]
+		if p == nil || p.Task.Walks() || p.Lease != "" || p.Claim != known.Claim || p.Rate == 0 || p.State != ProofPassed && p.State != ProofSlow {
+			continue
+		}
+		least := &whole
+		if p.Millis() < s.Proving.Work.Milliseconds()/2 {
+			least = &short
+		}
+		if *least == 0 || p.Rate < *least {
+			*least = p.Rate
+		}
+	}
+	switch {
+	case whole > 0:
+		return whole
+	case short > 0:
+		return short
+	case known.Guess > 0: // the last round, which is not kept any more
+		return min(known.Guess, known.Rate)
+	}
+	return known.Rate
 }
 
 // OpenProofs are the proofs that have not ended, by their ids.

@@ -70,10 +70,13 @@ func (w *world) proofAt(open *OpenProof, name, machine, at string) {
 func richProofs(w *world) {
 	policy := DefaultProofPolicy()
 	policy.Begin = time.Second
+	host := hostOf()
+	host.Devices[0] = cpuClaim().Device()
+	host.Devices[0].ID = raylink.CPUDevice
 	w.must(&JoinMember{ID: "n1", Raft: "n1:1", API: "https://n1:1"}, &JoinMember{ID: "n2", Raft: "n2:1", API: "https://n2:1"}, &SetProofPolicy{Policy: policy},
 		openOf("late", "mtwo", "GPU-late"))
 	w.now = w.now.Add(2 * time.Second)
-	w.must(&SetProofPolicy{Policy: DefaultProofPolicy()})
+	w.must(&SetProofPolicy{Policy: DefaultProofPolicy()}, &SetHost{ID: machineID("mtwo"), Host: host})
 	w.proofAt(openOf("onepassed", "mone", raylink.CPUDevice), "onepassed", "mone", ProofPassed)
 	w.proofAt(openOf("twopassed", "mtwo", raylink.CPUDevice), "twopassed", "mtwo", ProofPassed)
 	w.proofAt(openOf("open", "mtwo", raylink.CPUDevice), "open", "mtwo", ProofOpen)
@@ -90,7 +93,7 @@ func doableProofs() []Command {
 	policy.Lottery = 7
 	return []Command{&SetProofPolicy{Policy: policy}, openOf("new", "mtwo", "GPU-new"), &BeginProof{ID: proofID("open"), Machine: mtwo, Nonce: seedOf(1)},
 		commitOf("begun", "mone", 1), &WalkProof{ID: proofID("committed"), Machine: mone, Open: seedOf(3)}, judgeOf("walked", "mone"),
-		&ExpireProof{ID: proofID("late"), Machine: mtwo}}
+		&ExpireProof{ID: proofID("late"), Machine: mtwo}, &AsideProof{Machine: mtwo, Device: "GPU-late"}}
 }
 
 // provers is a world with a policy, two machines and two coordinators.

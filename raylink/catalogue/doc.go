@@ -13,8 +13,9 @@
 // a tenth added for boost clocks. Least is, for NVIDIA's GPUs, a fourth of what dp4a reaches at boost clock, for that is what package cuda's kernel multiplies by: four
 // multiply-adds in a lane, and as many lanes in a clock as there are for int32 (Turing and before, A100: as for float32, so twice the data sheet's float32
 // rate in all; later ones: half of float32's, so once that rate). The other three fourths are the kernel's, which nobody has timed, heat's and the
-// network's. Of several forms of a model the slowest counts. For processors least is a share of what a scalar loop reaches, for AMD's GPUs a share of
-// their int8 rate; no prover of Raylink's runs on those. Nothing has been measured yet; where it was, the table is to say so.
+// network's. Of several forms of a model the slowest counts. For AMD's GPUs least is a share of
+// their int8 rate; no prover of Raylink's runs on those. For processors it is by the instruction set that a name stands for, as models.txt says above their
+// lines: measured on one sort of EPYC, reckoned for the rest, with a margin of five and more. No GPU's rate has been measured yet.
 //
 // What the rates tell apart: an RTX 3060, which reaches 13·10^12 by dp4a, is below an H100's 14·10^12. They are no wall: its tensor cores would do 51·10^12, and
 // a kernel that uses them is welcome here, as honest devices need it, too. That a small card is no large one shows in its memory (Reads, in memory.go, and package

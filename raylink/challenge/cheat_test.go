@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 // caught fails the test unless the transcript is judged to be wrong.
@@ -142,6 +143,23 @@ func TestReplayIsCaught(t *testing.T) {
 		}
 		change(&x)
 		caught(t, name, x)
+	}
+}
+
+// TestARelayedChallengePasses states what is not caught, so that nobody takes it for caught: one fast machine computes for idle ones, each with the idle one's own
+// seed, and all of them pass. The rate that counts it as theirs is bounded by the deadlines alone.
+func TestARelayedChallengePasses(t *testing.T) {
+	fast, at := &device{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i, idle := range []string{"m-idle1", "m-idle2", "m-idle3"} {
+		task := flat()
+		x := Transcript{Proof: "p-" + idle, Machine: idle, Device: "cpu", Judge: "a", Task: task, Nonce: Seed{byte(i)},
+			Begun: at, Committed: at.Add(time.Second)}
+		x.Commitment = fast.begin(task, x.Seed()) // the idle one passes its seed on, and the answer back
+		x.Entropy = Seed{byte(i), 1}
+		x.Answer = fast.Answer(x.Entropy)
+		if err := Verify(x, shared); err != nil {
+			t.Errorf("%s: %v. If relays are caught now, the documentation is to say how", idle, err)
+		}
 	}
 }
 

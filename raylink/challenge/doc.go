@@ -20,9 +20,13 @@
 // of all later ones, so what was prepared for other seeds fits nowhere. Fast exact multiplication (Strassen's, say) is honest work and is welcome: the
 // rate counts the products, not how they were made.
 //
-// Whose. Bind puts the proof, machine and device into the seed, so a transcript proves nothing for another. That somebody else's machine computed
-// behind this one cannot be seen from bits; deadlines (a way there and back) and the same device proving at the same time as its neighbours bound it,
-// and what a tenant gets is what answers.
+// Whose. Bind puts the proof, machine and device into the seed, so a transcript proves nothing for another, and nobody can hand in what another has proven. That
+// another machine computed it for this one, with this one's seed, cannot be seen from bits: a relayed challenge passes (TestARelayedChallengePasses). Two
+// things bound it. The deadlines have a way there and back in them, and the rate counts it: a relay must be nearer than they are long. And the GPUs of
+// one machine are challenged together, so that one of them cannot stand in for the next. Machines are not challenged together, not even those of one owner:
+// each begins when it likes within two minutes, which are enough for one fast machine to answer for dozens, and an owner may have as many accounts as he likes. So one fast
+// machine can keep many idle machines proven that are not what they say. What it cannot do is work for their tenants: what is under lease and does not do what it was hired
+// for is seen by who hired it; the proofs that the lottery or the tenant asks for meanwhile can be relayed like all others.
 //
 // Memory. The content of a block is made by a chain of steps, each reading two earlier words of the block that depend on the one before. To have one word
 // of a block of which nothing is kept, half the block has to be made again: about 4,200 dependent steps and reads in place of one read. Who keeps a share
@@ -36,7 +40,7 @@
 // (0.1 µs), and over PCIe (1 to 2 µs) it is slower by no more than 2 or 3 times. So a walk has millions of lanes at once (Segments), as many as its model walks in
 // WalkTime at the fewest random reads a second that it may do (package catalogue, from its memory's bandwidth), and WalkMost is that time and WalkMargin
 // for the network and the host. The coordinator sizes the task and judges the time; of what the device says nothing enters but its model's name, and a
-// better name has the shorter time. Of several rounds in a row the best counts (package state).
+// better name has the shorter time.
 //
 // What that tells apart. A read over PCIe takes a completion of at least 52 bytes for its 32 (a sector; header, sequence number and checksum are the rest): at
 // best 0.3·10^9 reads a second over 16 lanes of the third generation, 0.6 of the fourth, 1.2 of the fifth. With R the model's least and P that of the link, in
@@ -57,6 +61,13 @@
 // same pages a minute ago. Of a model that the catalogue does not know nothing is judged but the deadline.
 //
 // All these times are reasoned from data sheets. No walk was ever timed on a real GPU.
+//
+// Several rounds. The rate that is published of a device is the least of its last rounds (package state's LastRate): who was fast once, on a borrowed machine
+// or at a boost clock, is not sold by that. What is judged is another matter: only when all of three rounds in a row were below the band, or their walks too
+// slow, is the device slow and its machine in quarantine. The strong reason is that a round measures all that happens on the way: an owner's own work, a
+// network that stalls, a coordinator that is changing its leader. The least of three would keep out of the market for a day whoever had one of them; a device that is
+// not what it says is below in every round, so that the best of three lets off nobody who cannot reach the band, and who reaches it once in three rounds is
+// published at the least of them. Rounds that were over in less than half their time measure the network, and are published only where there are no others.
 //
 // # Sizes
 //

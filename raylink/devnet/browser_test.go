@@ -192,6 +192,8 @@ func (s *Story) seeHired(ctx context.Context, b *browser.Browser) error {
 // raysDashboard opens Ray's own dashboard at the issued endpoint, as it was printed: Ray's page asks for a token, does not take somebody else's, takes
 // the user's, and then shows what Ray knows: every node alive at its address, and the job that was submitted.
 func (s *Story) raysDashboard(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // everything is there already
+	defer cancel()
 	err := browsing(ctx, func(ctx context.Context, b *browser.Browser) error {
 		if err := b.Navigate(ctx, s.endpoint()); err != nil {
 			return err

@@ -61,7 +61,7 @@ func (d *dev) ready(context.Context) error {
 	if d.ended() {
 		return fmt.Errorf("it has ended:\n%s", d)
 	}
-	if !strings.Contains(d.String(), "Ready; ^C ends it and cleans up") || !strings.Contains(d.String(), " balance\n") {
+	if !strings.Contains(d.String(), "Ready; ^C ends it and cleans up") || !strings.Contains(d.String(), " cluster create -f ") {
 		return fmt.Errorf("it says:\n%s", d)
 	}
 	return nil

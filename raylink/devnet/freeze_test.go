@@ -5,21 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"raylink/billing/money"
 	"raylink/billing/payout"
-	"raylink/raylink/client"
 	"raylink/raylink/wire"
 )
 
@@ -28,7 +23,6 @@ const (
 	freezeRound = 15  // kills between two freezes of a leader
 	signerRound = 30  // and of a signer
 	catches     = 20  // times that the signer is watched for, until it is frozen between signing and telling
-	loopsAsking = 2   // of a leader: one watches deposits, one pays, and both look once a second
 	deadMargin  = 100 // blocks beyond the last one that takes a transaction: by then everybody calls it dead
 )
 
@@ -58,100 +52,52 @@ func (m *till) chill(i int, dice *rand.Rand, w *weather) error {
 	return nil
 }
 
-// freezeLeader freezes the leader while a transaction is on its way and its loops are in the middle of their looks at the chain, until another one has led
-// that transaction to its end and has taken money in. Then it goes on, and its loops act on what they were told and believe: that the transaction is to
-// be sent and told of, that there are deposits to be credited, and that it leads.
+// freezeLeader freezes the leader when its loops are about to propose that a transaction is final and that a deposit has come: the chain's answers are on their
+// way to it. Another one leads then, proposes just this, and takes more money in. Then the old one goes on, reads the answers and acts on them, and on
+// its belief that it leads.
 func (m *till) freezeLeader(ctx context.Context, w *weather) error {
 	c, err := m.As("admin")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	var batch string
-	if err := m.until(ctx, "a transaction to be on its way", "", readyLimit, func(ctx context.Context) error {
-		batch, err = alive(ctx, c)
-		return err
-	}); err != nil {
-		return err
-	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	old := status.Leader
-	if err := m.stopLooking(ctx, old); err != nil {
+	old, began := status.Leader, time.Now()
+	ends, effects, err := m.stopThinking(ctx, old)
+	if err != nil {
 		return err
 	}
-	err = m.without(ctx, old, batch)
-	_, waits, looked := m.unread(old)
-	if err := errors.Join(err, looked, m.thaw(old)); err != nil {
+	m.t.Logf("%s is frozen after %.1f s, about to propose %d ends of transactions and %d effects", old, time.Since(began).Seconds(), ends, effects)
+	err = m.without(ctx, old)
+	m.t.Logf("it goes on after %.1f s", time.Since(began).Seconds())
+	if err := errors.Join(err, m.thaw(old)); err != nil {
 		return err
 	}
-	w.thawed, w.looks = w.thawed+1, w.looks+waits
+	w.thawed, w.ends, w.effects = w.thawed+1, w.ends+ends, w.effects+effects
 	return m.until(ctx, old+" to know another leader", "", readyLimit, func(ctx context.Context) error { return m.leads(ctx, old, old) })
 }
 
-// stopLooking freezes a leader whose loops wait for the chain to answer, which it can only when they do not hear it any more.
-func (m *till) stopLooking(ctx context.Context, leader string) error {
-	if err := m.freeze(processChain); err != nil {
-		return err
-	}
-	err := m.until(ctx, "the leader's loops to ask the chain", "", readyLimit, func(context.Context) error {
-		asked, _, err := m.unread(leader)
-		if err == nil && asked < loopsAsking && runtime.GOOS == "linux" { // elsewhere nobody tells, and they may be between two looks
-			err = fmt.Errorf("%d have", asked)
+// stopThinking freezes a leader that waits for answers of the chain of both kinds, and lets them come.
+func (m *till) stopThinking(ctx context.Context, leader string) (ends, effects int, err error) {
+	m.sluice.shut()
+	defer m.sluice.lift()
+	if err := m.until(ctx, "the leader's loops to be about to propose", "", readyLimit, func(context.Context) error {
+		ends, effects = m.sluice.kept()
+		if ends == 0 || effects == 0 {
+			return fmt.Errorf("%d ends of transactions and %d effects are on their way", ends, effects)
 		}
-		return err
-	})
-	return errors.Join(err, m.freeze(leader), m.thaw(processChain))
-}
-
-// unread counts a process's connections to the chain on which its question is not read yet, and those on which the answer is not.
-func (m *till) unread(name string) (asked, answered int, err error) {
-	table, err := os.ReadFile("/proc/net/tcp")
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, 0, nil
-	}
-	pid := m.processes[name].pid()
-	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	own := map[string]bool{}
-	for _, fd := range open {
-		if link, err := os.Readlink(fd); err == nil { // else it is closed again
-			own[link] = true
-		}
-	}
-	node, parsed := url.Parse(m.chain.URL)
-	if err := errors.Join(err, parsed); err != nil {
+		return nil
+	}); err != nil {
 		return 0, 0, err
 	}
-	port, _ := strconv.Atoi(node.Port())
-	suffix, full, askers := fmt.Sprintf(":%04X", port), map[string]bool{}, []string{}
-	for line := range strings.Lines(string(table)) {
-		f := strings.Fields(line) // number, local and remote address, state, what waits to be sent and read, …, inode
-		if len(f) < 10 {
-			continue
-		}
-		waits := !strings.HasSuffix(f[4], ":00000000")
-		switch {
-		case strings.HasSuffix(f[1], suffix) && waits:
-			full[f[2]] = true
-		case strings.HasSuffix(f[2], suffix) && own["socket:["+f[9]+"]"]:
-			askers = append(askers, f[1])
-			if waits {
-				answered++
-			}
-		}
-	}
-	for _, asker := range askers {
-		if full[asker] {
-			asked++
-		}
-	}
-	return asked, answered, nil
+	return ends, effects, m.freeze(leader)
 }
 
-// without waits until another coordinator than the frozen one leads, has led the batch to its end, and has taken a payment in that was made meanwhile.
-func (m *till) without(ctx context.Context, frozen, batch string) error {
+// without waits until another coordinator than the frozen one leads, and has brought money in and out that moved meanwhile.
+func (m *till) without(ctx context.Context, frozen string) error {
 	next := coordinatorName((slices.Index(m.coordinators(), frozen) + 1) % m.cfg.Coordinators)
 	if err := m.until(ctx, "another one to lead than "+frozen, "", readyLimit, func(ctx context.Context) error { return m.leads(ctx, next, frozen) }); err != nil {
 		return err
@@ -174,17 +120,20 @@ func (m *till) without(ctx context.Context, frozen, batch string) error {
 	}
 	return m.until(ctx, "money to move while "+frozen+" is frozen", "", readyLimit, func(ctx context.Context) error {
 		now, err := c.Treasury(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if slices.ContainsFunc(now.InFlight, func(b payout.Batch) bool { return b.ID == batch }) {
-			return fmt.Errorf("batch %s is on its way still", batch)
-		}
-		if books(now) == books(before) {
+		case slices.ContainsFunc(before.InFlight, func(b payout.Batch) bool { return b.Live() != nil && flies(now, b.ID) }):
+			return errors.New("what was on its way is so still")
+		case books(now) == books(before):
 			return errors.New("the books say nothing new of the chain")
 		}
 		return nil
 	})
+}
+
+func flies(v wire.Treasury, batch string) bool {
+	return slices.ContainsFunc(v.InFlight, func(b payout.Batch) bool { return b.ID == batch })
 }
 
 // coordinators are their names, in order.
@@ -207,20 +156,6 @@ func (m *till) leads(ctx context.Context, asked, other string) error {
 		err = fmt.Errorf("%s says that %q leads", asked, st.Leader)
 	}
 	return err
-}
-
-// alive is a batch whose transaction is recorded and has not ended.
-func alive(ctx context.Context, c *client.Client) (string, error) {
-	v, err := c.Treasury(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, b := range v.InFlight {
-		if b.Live() != nil {
-			return b.ID, nil
-		}
-	}
-	return "", fmt.Errorf("none of %d batches is", len(v.InFlight))
 }
 
 // books are what the treasury holds on the chain by the books: every deposit and every payout changes it.

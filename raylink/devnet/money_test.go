@@ -42,7 +42,8 @@ func tenants() []string { return []string{"ann", "ben", "cat"} }
 // till is one run of the tests on real processes: coordinators, scripted suppliers, signer and chain.
 type till struct {
 	*Network
-	t *testing.T
+	t      *testing.T
+	sluice *sluice
 }
 
 func newTill(t *testing.T) *till {
@@ -59,11 +60,13 @@ func newTill(t *testing.T) *till {
 	for _, who := range append(tenants(), "stranger") {
 		cfg.Wallets = append(cfg.Wallets, fmt.Sprintf("%s:%d:%d", who, purseUSDC/1_000_000, purseIO/100_000_000))
 	}
+	gate := &sluice{}
+	cfg.Line = func(url string) string { return gate.serve(t, url) }
 	n, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &till{n, t}
+	m := &till{n, t, gate}
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, name := range []string{processSign, coordinatorName(0), coordinatorName(1), coordinatorName(2)} {

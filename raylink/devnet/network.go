@@ -26,22 +26,23 @@ import (
 
 // Config says how large a network is wanted, and where it lives.
 type Config struct {
-	Dir          string         // everything of the network is below it
-	Binary       string         // the raylink binary
-	Coordinators int            // 1, 3 or 5
-	Suppliers    int            // agents, each an owner of its own
-	Cores        int            // that each agent offers
-	Memory       string         // that each agent offers, such as 4GiB
-	Host         string         // address that coordinators and gateways listen on; 127.0.0.1 if empty
-	Secure       bool           // gateways serve TLS, as they must off the loopback
-	Contained    bool           // agents run in containers, by a supplier's one command
-	Keep         bool           // leave everything running at the end
-	Fast         bool           // snapshots after few entries, so that a restarted coordinator needs one
-	Python       string         // runs the local chain; empty: no chain, and no money but granted credit
-	Slot         time.Duration  // of the local chain; 100 ms if zero
-	Wallets      []string       // further ones on the local chain, as ChainOptions.Wallets
-	Emulated     map[int]string // the architecture of suppliers whose machines only emulate one
-	Scripted     bool           // agents only pretend to run anything
+	Dir          string                  // everything of the network is below it
+	Binary       string                  // the raylink binary
+	Coordinators int                     // 1, 3 or 5
+	Suppliers    int                     // agents, each an owner of its own
+	Cores        int                     // that each agent offers
+	Memory       string                  // that each agent offers, such as 4GiB
+	Host         string                  // address that coordinators and gateways listen on; 127.0.0.1 if empty
+	Secure       bool                    // gateways serve TLS, as they must off the loopback
+	Contained    bool                    // agents run in containers, by a supplier's one command
+	Keep         bool                    // leave everything running at the end
+	Fast         bool                    // snapshots after few entries, so that a restarted coordinator needs one
+	Python       string                  // runs the local chain; empty: no chain, and no money but granted credit
+	Slot         time.Duration           // of the local chain; 100 ms if zero
+	Line         func(url string) string // the coordinators' way to the local chain; nil: straight to it
+	Wallets      []string                // further ones on the local chain, as ChainOptions.Wallets
+	Emulated     map[int]string          // the architecture of suppliers whose machines only emulate one
+	Scripted     bool                    // agents only pretend to run anything
 	Out          io.Writer
 	Log          *slog.Logger
 }
@@ -186,6 +187,7 @@ func (n *Network) free() (string, error) {
 func coordinatorName(i int) string { return "coordinator-" + string(rune('a'+i)) }
 
 func (n *Network) startCoordinators(ctx context.Context) error {
+	line := n.line()
 	for i := range n.cfg.Coordinators {
 		name := coordinatorName(i)
 		listen, err := n.free()
@@ -199,7 +201,7 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 		data := filepath.Join(n.cfg.Dir, name)
 		args := []string{"--id", name, "--data", data, "--listen", listen, "--raft-listen", raft}
 		if n.chain != nil {
-			args = append(args, "--solana-rpc", n.chain.URL, "--checkpoint-every", "1m") // an hour would show none
+			args = append(args, "--solana-rpc", line, "--checkpoint-every", "1m") // an hour would show none
 		}
 		if n.cfg.Fast {
 			args = append(args, "--snapshot-entries", "20", "--snapshot-check", "2s", "--trailing-entries", strconv.Itoa(trailing))
@@ -227,6 +229,17 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 		n.say("%s votes (%s)", name, n.api[name])
 	}
 	return nil
+}
+
+// line is the URL by which the coordinators reach the local chain; empty if there is none.
+func (n *Network) line() string {
+	switch {
+	case n.chain == nil:
+		return ""
+	case n.cfg.Line == nil:
+		return n.chain.URL
+	}
+	return n.cfg.Line(n.chain.URL)
 }
 
 // trailing is how many entries a coordinator of a Fast network keeps behind a snapshot.

@@ -42,6 +42,8 @@ type Assignment struct {
 	ImageKeys    []string     `json:"image_keys,omitempty"` // PEM: what the network signs images with
 
 	Standing raylink.Standing `json:"standing"` // how the group sees this machine: what `raylink supplier status` shows beside its own view
+
+	ReportSeconds int64 `json:"report_seconds,omitempty"` // how often to report without leases and news; 0 is the agent's usual rhythm
 }
 
 // LeaseOrder is one lease as its machine is to run it. RayToken is a secret.

@@ -196,6 +196,9 @@ func standing(f Facts) []Finding {
 	if s.Detail != "" {
 		found += " (" + s.Detail + ")"
 	}
+	if wait := s.GPUsWait(); wait != "" {
+		found += "; " + wait
+	}
 	level := OK
 	switch s.State {
 	case "":

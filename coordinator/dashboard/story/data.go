@@ -264,6 +264,7 @@ func stand(v *wire.Machine, i int, now time.Time) {
 	v.Standing = list[i%len(list)]
 	v.Host = &raylink.Host{OS: "Debian GNU/Linux 12 (bookworm)", Arch: "amd64", Memory: 64 << 30, Devices: []raylink.Device{{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: "AMD Ryzen 9 7950X 16-Core Processor"}}}
 	if v.Offer.Accelerator != "" {
+		v.Standing.GPUs, v.Standing.ProvenGPUs, v.Standing.WaitingGPUs, v.Standing.GPUReason = 4, 3, 1, raylink.ReasonProofRunning
 		v.Host.Devices = append(v.Host.Devices, raylink.Device{Kind: raylink.DeviceGPU, Name: "NVIDIA GeForce RTX 4090", Memory: 24 << 30}, raylink.Device{Kind: raylink.DeviceGPU, Name: "NVIDIA GeForce RTX 4090", Memory: 24 << 30, Fault: "Xid 79: fallen off the bus"})
 		v.Failures = []wire.FailureCount{{Stage: "image", Reason: "no space left on the disk", Count: 3, LastAt: now}}
 	}

@@ -53,11 +53,19 @@ func TestCoordinator(t *testing.T) {
 			"awake": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Check(soon(ts.Value(companyKey{}).(*company).awake))
 			},
-			// pay FILE opens the page that a top-up names, and pays there as a browser does.
+			// pay FILE [disputed] opens the page that a top-up names, and pays there as a browser does; with a card whose holder disputes it at once.
 			"pay": func(ts *testscript.TestScript, _ bool, args []string) {
 				var t wire.Topup
 				ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &t))
-				ts.Check(ts.Value(companyKey{}).(*company).browse(t.URL, t.ID))
+				with := cardfake.CardGood
+				if len(args) > 1 {
+					with = cardfake.CardDisputed
+				}
+				ts.Check(ts.Value(companyKey{}).(*company).browse(t.URL, t.ID, with))
+			},
+			// judge won|lost ends the disputes that are open.
+			"judge": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(ts.Value(companyKey{}).(*company).judge(args[0] == "won"))
 			},
 			// webhook genuine|forged posts all that has happened to the coordinator's own URL.
 			"webhook": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -161,9 +169,9 @@ func (c *company) awake() error {
 }
 
 // browse pays on a top-up's page, which leads back to the coordinator's.
-func (c *company) browse(page, topup string) error {
+func (c *company) browse(page, topup, with string) error {
 	browser := &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	got, err := browser.PostForm(page, url.Values{"card": {cardfake.CardGood}})
+	got, err := browser.PostForm(page, url.Values{"card": {with}})
 	if err != nil {
 		return err
 	}
@@ -175,28 +183,61 @@ func (c *company) browse(page, topup string) error {
 	return nil
 }
 
-func (c *company) refunded(cents string) error {
-	r, err := http.NewRequest(http.MethodGet, c.server.URL+"/v1/refunds", nil)
+// judge ends the disputes that are open.
+func (c *company) judge(won bool) error {
+	disputes, err := c.list("disputes")
 	if err != nil {
 		return err
+	}
+	ended := 0
+	for _, d := range disputes {
+		if d.Status != "needs_response" {
+			continue
+		}
+		if err := c.CloseDispute(d.ID, won); err != nil {
+			return err
+		}
+		ended++
+	}
+	if ended == 0 {
+		return fmt.Errorf("no dispute is open among %+v", disputes)
+	}
+	return nil
+}
+
+func (c *company) refunded(cents string) error {
+	refunds, err := c.list("refunds")
+	if err != nil {
+		return err
+	}
+	if len(refunds) != 1 || refunds[0].Amount.String() != cents || refunds[0].Status != "succeeded" {
+		return fmt.Errorf("the card company has the refunds %+v", refunds)
+	}
+	return nil
+}
+
+// object is what refunds and disputes have in common.
+type object struct {
+	ID     string      `json:"id"`
+	Amount json.Number `json:"amount"`
+	Status string      `json:"status"`
+}
+
+// list asks the company for all of its objects of a kind.
+func (c *company) list(kind string) ([]object, error) {
+	r, err := http.NewRequest(http.MethodGet, c.server.URL+"/v1/"+kind, nil)
+	if err != nil {
+		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+cardKey)
 	got, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer got.Body.Close()
 	var list struct {
-		Data []struct {
-			Amount json.Number `json:"amount"`
-			Status string      `json:"status"`
-		} `json:"data"`
+		Data []object `json:"data"`
 	}
-	if err := json.NewDecoder(got.Body).Decode(&list); err != nil {
-		return err
-	}
-	if len(list.Data) != 1 || list.Data[0].Amount.String() != cents || list.Data[0].Status != "succeeded" {
-		return fmt.Errorf("the card company has the refunds %+v", list.Data)
-	}
-	return nil
+	err = json.NewDecoder(got.Body).Decode(&list)
+	return list.Data, err
 }

@@ -157,7 +157,7 @@ processor (and GPUs, where a node wants some) are proven get new leases.`,
 		c.Flags().StringVar(f.into, f.name, "", f.help)
 	}
 	c.Flags().IntVar(&openings, "openings", 0, "tiles that are opened")
-	c.Flags().IntVar(&rounds, "rounds", 0, "slow rounds in a row, after which a device is slow: the best counts")
+	c.Flags().IntVar(&rounds, "rounds", 0, "slow rounds in a row, after which a device is slow")
 	c.Flags().Int64Var(&lottery, "lottery", 0, "of a thousand hours under lease, how many draw a proof")
 	c.Flags().BoolVar(&memory, "memory", false, "memory is shown too, every other time")
 	return remote(a, c, func(c *cobra.Command, s *session, args []string) (wire.ProofPolicy, error) {

@@ -47,6 +47,9 @@ func (a *app) machineList() *cobra.Command {
 				gpu := ""
 				if m.Offer.Resources.GPU > 0 {
 					gpu = quantity(m.Used.GPU) + "/" + quantity(m.Offer.Resources.GPU)
+					if wait := m.Standing.WaitingGPUs; wait > 0 {
+						gpu += fmt.Sprintf(" (%d not to be had)", wait)
+					}
 				}
 				rows = append(rows, []string{string(m.ID), m.Name, stands(m), reliable(m.Standing.Reliability), quantity(m.Used.CPU) + "/" + quantity(m.Offer.Resources.CPU),
 					size(m.Used.Memory) + "/" + size(m.Offer.Resources.Memory), gpu, m.Offer.Arch, rate(m.Offer.CPUHour) + " a core", fmt.Sprint(m.Leases),

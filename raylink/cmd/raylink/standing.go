@@ -54,12 +54,24 @@ func showStanding(w io.Writer, m wire.Machine) {
 	} else if record != "" {
 		record += "; a reliability is said from the hundredth on"
 	}
-	lines := []string{"standing", stands(m), "why", why, "since", since, "what to do", s.Reason.Remedy(), "is taken back", leaves, "reliability", record}
+	lines := []string{"standing", stands(m), "why", why, "since", since, "what to do", s.Reason.Remedy(), "GPUs", provenGPUs(s), "is taken back", leaves, "reliability", record}
 	lines = append(append(lines, hostLines(m.Host)...), "images", strings.Join(m.Images, ", "))
 	for _, f := range m.Failures {
 		lines = append(lines, "failed", fmt.Sprintf("%d time(s) in stage %s: %s (last %s)", f.Count, f.Stage, f.Reason, moment(f.LastAt)))
 	}
 	pairs(w, "", lines...)
+}
+
+// provenGPUs says how many of the GPUs that a machine offers are proven, and why others are not to be had; empty without GPUs.
+func provenGPUs(s raylink.Standing) string {
+	if s.GPUs == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d offered, %d proven", s.GPUs, s.ProvenGPUs)
+	if wait := s.GPUsWait(); wait != "" {
+		text += "; " + wait
+	}
+	return text
 }
 
 // hostLines are what a machine is, for pairs.

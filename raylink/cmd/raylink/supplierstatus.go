@@ -99,7 +99,14 @@ func verdict(s machineStatus, now time.Time) string {
 	case v.SilentSince != nil:
 		return "A coordinator answers this command, and none takes the agent's reports since " + moment(*v.SilentSince) + "."
 	}
-	switch s.Group.Standing.State {
+	state, wait := s.Group.Standing.State, s.Group.Standing.GPUsWait()
+	switch state {
+	case raylink.MachineReady, raylink.MachineHired:
+		if wait != "" {
+			return "The machine is in the market, but " + wait + "."
+		}
+	}
+	switch state {
 	case raylink.MachineDown:
 		return "The agent believes that it is heard, and the group does not hear it: run `raylink supplier doctor`."
 	case raylink.MachineBlocked, raylink.MachineQuarantined:
@@ -160,7 +167,7 @@ func marketView(w io.Writer, s raylink.Standing, how string) {
 		state = "not told"
 	}
 	pairs(w, "  ", "state", state, "since", since, "why", why, "what to do", s.Reason.Remedy(), "reliability", reliability,
-		"minutes", fmt.Sprintf("%d served, %d lost, %d lease(s) failed", s.Minutes, s.Lost, s.Failures), "proven", proven, "leaves", leaves, "known", how)
+		"minutes", fmt.Sprintf("%d served, %d lost, %d lease(s) failed", s.Minutes, s.Lost, s.Failures), "proven", proven, "GPUs", provenGPUs(s), "leaves", leaves, "known", how)
 }
 
 func showView(w io.Writer, v supplier.View, runs bool) {

@@ -34,6 +34,9 @@ func TestVerdicts(t *testing.T) {
 	since := now.Add(-time.Minute)
 	fresh, silent, stale := &supplier.View{At: now}, &supplier.View{At: now, SilentSince: &since}, &supplier.View{At: now.Add(-time.Hour)}
 	market := func(s raylink.MachineState) groupView { return groupView{Standing: &raylink.Standing{State: s}} }
+	waits := func(s raylink.MachineState, n int64) groupView {
+		return groupView{Standing: &raylink.Standing{State: s, GPUs: 4, ProvenGPUs: 4 - n, WaitingGPUs: n, GPUReason: raylink.ReasonProofRunning}}
+	}
 	for _, c := range []struct {
 		runs  bool
 		agent *supplier.View
@@ -56,6 +59,10 @@ func TestVerdicts(t *testing.T) {
 		{true, fresh, market(""), "does not say how it sees the machine"},
 		{true, fresh, market(raylink.MachineReady), "All is well: the machine is in the market"},
 		{true, fresh, market(raylink.MachineHired), "All is well: the machine earns"},
+		{true, fresh, waits(raylink.MachineReady, 1), "in the market, but 1 of 4 GPUs is not to be had: a challenge is under way"},
+		{true, fresh, waits(raylink.MachineHired, 2), "in the market, but 2 of 4 GPUs are not to be had"},
+		{true, fresh, waits(raylink.MachineReady, 0), "All is well: the machine is in the market"},
+		{true, fresh, waits(raylink.MachineQuarantined, 4), "the market does not take this machine"},
 	} {
 		if got := verdict(machineStatus{Runs: c.runs, Agent: c.agent, Group: c.group}, now); !strings.Contains(got, c.want) {
 			t.Errorf("runs %v, agent %+v, group %+v: %q, and not %q", c.runs, c.agent, c.group.Standing, got, c.want)
