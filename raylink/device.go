@@ -40,7 +40,11 @@ type Host struct {
 	Devices   []Device          `json:"devices"`           // the processor first
 	Versions  map[string]string `json:"versions"`          // of what the sandbox rests on; the keys are the Version… constants
 	Isolation []Isolation       `json:"isolation"`         // the tiers that this machine has
+	Runtime   string            `json:"runtime,omitempty"` // RuntimeProcess where leases run without a container engine; else empty
 }
+
+// RuntimeProcess is what Host.Runtime says of a machine whose leases are processes of the agent's own, whatever engine may be there beside.
+const RuntimeProcess = "process"
 
 // What Host.Versions and the minimum versions of a policy name.
 const (

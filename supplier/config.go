@@ -43,7 +43,7 @@ type Config struct {
 // The values of Config.Runtime and Config.DataPlanes.
 const (
 	RuntimeDocker   = "docker"
-	RuntimeProcess  = "process"
+	RuntimeProcess  = raylink.RuntimeProcess
 	RuntimeScripted = "scripted"
 
 	PlanesAuto      = "auto"

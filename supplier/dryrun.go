@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"raylink/raylink"
 	"raylink/raylink/client"
@@ -14,10 +15,11 @@ import (
 
 // Would is what an agent with these settings would do to this machine.
 type Would struct {
-	Offer  raylink.Offer `json:"offer"`
-	Left   []string      `json:"left,omitempty"` // GPUs that it would not offer, and why
-	Joined bool          `json:"joined"`         // it has an identity already
-	Items  []WouldItem   `json:"items"`
+	Offer   raylink.Offer `json:"offer"`
+	Refused string        `json:"refused,omitempty"` // why it would stop at once, and do nothing of this
+	Left    []string      `json:"left,omitempty"`    // GPUs that it would not offer, and why
+	Joined  bool          `json:"joined"`            // it has an identity already
+	Items   []WouldItem   `json:"items"`
 }
 
 // WouldItem is one kind of thing that it makes or touches.
@@ -41,7 +43,10 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 	if w.Offer, err = config.offer(has); err != nil {
 		return w, err
 	}
-	host := hostOf(ctx, w.Offer, slog.New(slog.DiscardHandler))
+	if no := raylink.AsError(Refusal(config)); no != nil {
+		w.Refused = no.Message + "; " + no.Hint
+	}
+	host := hostOf(ctx, config.Runtime, w.Offer, slog.New(slog.DiscardHandler))
 	if err := config.offerGPUs(&w.Offer, host, slog.New(slog.DiscardHandler)); err != nil {
 		return w, err
 	}
@@ -70,10 +75,25 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 		config.wouldEgress(),
 		{"kernel settings, users, services", "none", "none", "-"},
 	}
-	if config.Runtime == RuntimeScripted {
+	switch config.Runtime {
+	case RuntimeScripted:
 		w.Items[4].Then, w.Items[5].Then, w.Items[7].Then, w.Items[8].Then = "none: the runtime is scripted", "none", "none", "none"
+	case RuntimeProcess:
+		w.Items = slices.Replace(w.Items, 4, 6, wouldRun(root)...)
+		w.Items[7].Then = "none: interfaces are made inside the lease's own namespace alone"
+		w.Items[8].Then = "/dev/net/tun, by the data plane; the lease has a /dev of its own, and no GPU"
 	}
 	return w, nil
+}
+
+// wouldRun is what an agent makes without an engine, in place of containers and images.
+func wouldRun(root string) []WouldItem {
+	return []WouldItem{
+		{"processes", "none", "a keeper and a first process, both root's, and the tenant's as user 1000 in namespaces of their own: no network, no capability, a filter of system calls; " +
+			root + "/" + processContainers + "/ID: its record, home and log", "with the lease"},
+		{"control groups", "none", "raylink/MACHINE/ID: limits on processors, memory and pids", "with the lease"},
+		{"images", root + "/" + processImages + ", where their owner puts them", "the lease's image is unpacked there from NAME.tar, once; nothing is fetched", "with `raylink supplier uninstall`"},
+	}
 }
 
 // wouldHold is what a lease could hold of the disk.

@@ -20,3 +20,14 @@ func TestTiersAreTheRuntimes(t *testing.T) {
 		t.Errorf("a machine that runs no leases offers %v", got)
 	}
 }
+
+// TestTheHostTellsItsRuntime: by that a network knows of which machines it asks a version of the engine.
+func TestTheHostTellsItsRuntime(t *testing.T) {
+	for with, want := range map[string]string{RuntimeProcess: raylink.RuntimeProcess, RuntimeDocker: "", RuntimeScripted: ""} {
+		h := raylink.Host{Isolation: []raylink.Isolation{raylink.IsolationContainer, raylink.IsolationGVisor}}
+		runsWith(&h, with)
+		if h.Runtime != want || (len(h.Isolation) == 1) != (with == RuntimeProcess) {
+			t.Errorf("with %s it tells %q and %v", with, h.Runtime, h.Isolation)
+		}
+	}
+}

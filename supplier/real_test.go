@@ -110,6 +110,9 @@ func (w *realWorld) here() *realWorld {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	t.Cleanup(func() {
 		w.stop()
+		if _, err := os.Stat(w.dir); os.IsNotExist(err) {
+			return // it was uninstalled
+		}
 		if err := removeAll(context.Background(), files{root: w.dir}, w.run, w.planes, log); err != nil {
 			t.Error(err)
 		}

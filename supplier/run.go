@@ -34,6 +34,9 @@ const (
 // Run is the agent of one machine until ctx ends: it joins if it has not, takes over what runs, and does what it is told. What runs on
 // the machine then runs on; Remove takes it away.
 func Run(ctx context.Context, config Config, log *slog.Logger) error {
+	if err := Refusal(config); err != nil {
+		return err
+	}
 	if err := config.check(); err != nil {
 		return err
 	}
@@ -45,8 +48,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	host := hostOf(ctx, offer, log)
-	host.Isolation = tiers(config.Runtime, host.Isolation)
+	host := hostOf(ctx, config.Runtime, offer, log)
 	if err := config.offerGPUs(&offer, host, log); err != nil {
 		return err
 	}
@@ -79,6 +81,9 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 		return err
 	}
 	defer shut()
+	if err := store.remember(config.Runtime); err != nil {
+		return err
+	}
 	where := &locator{coordinators: coordinators.Coordinators, foreign: config.DataPlanes == PlanesContainer}
 	if config.Address != "" {
 		where.fixed = netip.MustParseAddr(config.Address) // checked above
@@ -190,6 +195,7 @@ func hands(ctx context.Context, config *Config, store files, machine raylink.Mac
 // Remove takes away all that this machine's agents made for leases: containers, data planes, directories. The identity stays, and so do
 // minutes that are signed and not settled. No agent of the machine may run meanwhile.
 func Remove(ctx context.Context, config Config, log *slog.Logger) error {
+	config.Runtime = RunsWith(config)
 	if err := config.check(); err != nil {
 		return err
 	}
@@ -207,12 +213,14 @@ func Remove(ctx context.Context, config Config, log *slog.Logger) error {
 	}
 	defer unlock()
 	machine := identity.MachineID(me.Key().Public().(ed25519.PublicKey))
-	run, planes, shut, err := hands(ctx, &config, store, machine, log)
-	if err != nil {
-		return err
-	}
-	defer shut()
-	return removeAll(ctx, store, run, planes, log)
+	return store.each(config, log, func(one Config) error {
+		run, planes, shut, err := hands(ctx, &one, store, machine, log)
+		if err != nil {
+			return err
+		}
+		defer shut()
+		return removeAll(ctx, store, run, planes, log)
+	})
 }
 
 func removeAll(ctx context.Context, store files, run runtime.Runtime, planes runtime.Planes, log *slog.Logger) error {

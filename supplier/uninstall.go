@@ -44,6 +44,7 @@ type Gone struct {
 // Doing it twice does no harm. Where nobody of the group answers everything here is removed all the same, and Left says what stays there.
 func Uninstall(ctx context.Context, config Config, force bool, log *slog.Logger) (Gone, error) {
 	var gone Gone
+	config.Runtime = RunsWith(config)
 	if err := config.check(); err != nil {
 		return gone, err
 	}
@@ -74,7 +75,10 @@ func Uninstall(ctx context.Context, config Config, force bool, log *slog.Logger)
 	defer unlock()
 	gone.Lost = store.unsettled()
 	if gone.Machine != "" {
-		if err := endAll(ctx, &config, store, &gone, force, log); err != nil {
+		if err := store.open(); err != nil {
+			return gone, err
+		}
+		if err := store.each(config, log, func(one Config) error { return endAll(ctx, &one, store, &gone, force, log) }); err != nil {
 			return gone, err
 		}
 	}
@@ -85,7 +89,7 @@ func Uninstall(ctx context.Context, config Config, force bool, log *slog.Logger)
 			gone.Left = append(gone.Left, fmt.Sprintf("the group still knows machine %s and takes it for down: nobody of it answered; tell its admin, or leave it", gone.Machine))
 		}
 	}
-	gone.Left = append(gone.Left, store.erase(config.Runtime == RuntimeDocker)...)
+	gone.Left = append(gone.Left, store.erase(store.ranWith(config.Runtime))...)
 	return gone, nil
 }
 
@@ -186,17 +190,18 @@ func (f files) unsettled() int {
 	return n
 }
 
-// endAll removes containers and data planes. Without an engine nobody knows what is there: only force goes on.
+// endAll removes one runtime's containers, or processes, and data planes. Where it cannot be asked nobody knows what is there: only force goes on.
 func endAll(ctx context.Context, config *Config, store files, gone *Gone, force bool, log *slog.Logger) error {
-	if err := store.open(); err != nil {
-		return err
-	}
 	run, planes, shut, err := hands(ctx, config, store, gone.Machine, log)
 	if err != nil {
 		if !force {
 			return err
 		}
-		gone.Left = append(gone.Left, fmt.Sprintf("containers labelled raylink.machine=%s, if there are any: %v", gone.Machine, err))
+		what := fmt.Sprintf("containers labelled raylink.machine=%s", gone.Machine)
+		if config.Runtime == RuntimeProcess {
+			what = "processes of leases, with their records in " + filepath.Join(store.root, processContainers)
+		}
+		gone.Left = append(gone.Left, fmt.Sprintf("%s, if there are any: %v", what, err))
 		return nil
 	}
 	defer shut()
@@ -204,7 +209,7 @@ func endAll(ctx context.Context, config *Config, store files, gone *Gone, force 
 	if err != nil {
 		return err
 	}
-	gone.Leases = len(containers)
+	gone.Leases += len(containers)
 	if err := removeAll(ctx, store, run, planes, log); err != nil {
 		return err
 	}
@@ -268,8 +273,13 @@ func farewell(ctx context.Context, me *client.Identity, machine raylink.MachineI
 }
 
 // erase removes the agent's files, the identity last, and then every directory that is empty. It names what stays.
-func (f files) erase(system bool) (left []string) {
-	parts := []string{"leases", "minutes", "assignment.json", ownerFile, ownerLock, viewFile, "run", "wireguard", "identity", "lock"}
+func (f files) erase(ranWith []string) (left []string) {
+	parts := []string{"leases", "minutes", "assignment.json", ownerFile, ownerLock, viewFile, "run", "wireguard", runtimesFile, "identity", "lock"}
+	if slices.Contains(ranWith, RuntimeProcess) {
+		if left = f.eraseProcesses(); len(left) > 0 { // whoever comes to end them must know what they are
+			return left
+		}
+	}
 	for _, name := range parts {
 		for _, path := range []string{name + ".new", name} {
 			if err := os.RemoveAll(filepath.Join(f.root, path)); err != nil {
@@ -286,7 +296,7 @@ func (f files) erase(system bool) (left []string) {
 	if err := os.Remove(f.root); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		left = append(left, fmt.Sprintf("%s: %v", f.root, err))
 	}
-	if !system {
+	if !slices.ContainsFunc(ranWith, func(with string) bool { return with != RuntimeScripted }) {
 		return left
 	}
 	if to, err := os.Readlink(uapiSockets); err == nil && to == filepath.Join(f.root, "wireguard") {
@@ -298,6 +308,30 @@ func (f files) erase(system bool) (left []string) {
 	for _, dir := range []string{filepath.Dir(dataplane.SocketPath("")), uapiSockets, "/var/lib/raylink"} {
 		if err := os.Remove(dir); err != nil && !slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist}, func(is error) bool { return errors.Is(err, is) }) {
 			left = append(left, fmt.Sprintf("%s: %v", dir, err))
+		}
+	}
+	return left
+}
+
+// eraseProcesses removes the images and the records of leases that ran without an engine. A record that is still there is of a lease that was not ended, or that
+// is another machine's: it stays, by it alone is the lease found.
+func (f files) eraseProcesses() (left []string) {
+	dir := filepath.Join(f.root, processContainers)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []string{fmt.Sprintf("%s: %v", dir, err)}
+	}
+	for _, e := range entries {
+		if _, err := os.Lstat(filepath.Join(dir, e.Name(), "record.json")); err == nil && len(left) < namesMax {
+			left = append(left, filepath.Join(dir, e.Name())+": its processes were not ended, or are another machine's; with them stays all that the agent needs to end them")
+		}
+	}
+	if len(left) > 0 {
+		return left
+	}
+	for _, path := range []string{dir, filepath.Join(f.root, processImages)} {
+		if err := os.RemoveAll(path); err != nil {
+			left = append(left, fmt.Sprintf("%s: %v", path, err))
 		}
 	}
 	return left

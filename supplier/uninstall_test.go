@@ -240,7 +240,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 		t.Errorf("before %q, after %q", before, after)
 	}
 	// What it says is what the agent will offer, by the same function.
-	host := hostOf(t.Context(), w.Offer, slog.New(slog.DiscardHandler))
+	host := hostOf(t.Context(), RuntimeDocker, w.Offer, slog.New(slog.DiscardHandler))
 	known, _ := catalogue.Match(host.Devices[0])
 	if got := w.Offer.Labels[raylink.LabelProcessor]; got != known.Name {
 		t.Errorf("it would offer the processor %q, which is %q", got, known.Name)

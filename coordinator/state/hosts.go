@@ -23,8 +23,8 @@ const (
 func CheckHost(h raylink.Host) error {
 	word := func(text string) bool { return len(text) <= maxDeviceWord && printable(text) }
 	switch {
-	case h.OS == "" || !word(h.OS) || !word(h.Kernel) || !word(h.Virtual):
-		return raylink.Errorf(raylink.CodeInvalid, "a host names its system in 1 to %d bytes, kernel and hypervisor in at most as many, of printable characters", maxDeviceWord)
+	case h.OS == "" || !word(h.OS) || !word(h.Kernel) || !word(h.Virtual) || !word(h.Runtime):
+		return raylink.Errorf(raylink.CodeInvalid, "a host names its system in 1 to %d bytes, kernel, hypervisor and runtime in at most as many, of printable characters", maxDeviceWord)
 	case h.Arch != "amd64" && h.Arch != "arm64":
 		return raylink.Errorf(raylink.CodeUnsupported, "unknown architecture %.20q", h.Arch).WithHint("amd64 and arm64 are known")
 	case h.Memory < 64<<20 || h.Memory > maxMemory:

@@ -63,6 +63,7 @@ func TestHostIsBounded(t *testing.T) {
 	}
 	for what, text := range texts() {
 		bad["name: "+what] = gpu(func(d *raylink.Device) { d.Name = text })
+		bad["runtime: "+what] = host(func(h *raylink.Host) { h.Runtime = text })
 		bad["kernel: "+what] = host(func(h *raylink.Host) { h.Kernel = text })
 		bad["version: "+what] = host(func(h *raylink.Host) { h.Versions = map[string]string{"kernel": text} })
 	}
@@ -270,6 +271,9 @@ func TestBelow(t *testing.T) {
 	gvisor.Isolation = append(gvisor.Isolation, raylink.IsolationGVisor)
 	odd := hostOf()
 	odd.Versions = map[string]string{raylink.VersionKernel: "unknown"}
+	alone, beside := hostOf("a"), hostOf() // leases run without an engine; one lies there all the same, an old one
+	alone.Runtime, beside.Runtime = raylink.RuntimeProcess, raylink.RuntimeProcess
+	beside.Versions[raylink.VersionDocker], beside.Versions[raylink.VersionRunc] = "1.13.1", "1.0.0"
 	for _, c := range []struct {
 		host           *raylink.Host
 		name, min, say string
@@ -277,6 +281,10 @@ func TestBelow(t *testing.T) {
 		{nil, "kernel", "5", "kernel is not known, 5 is needed"}, {&plain, "kernel", "6.1.0", ""}, {&plain, "kernel", "6.1.1", "kernel 6.1.0-28-amd64 is older than 6.1.1"},
 		{&odd, "kernel", "1", "kernel unknown cannot be read, 1 is needed"}, {&plain, "docker", "24", "docker is not known, 24 is needed"},
 		{&plain, "nvidia-driver", "550", ""}, {&gpu, "nvidia-driver", "550", "nvidia-driver is not known, 550 is needed"},
+		{&plain, "runc", "1.1.12", "runc is not known, 1.1.12 is needed"}, {&alone, "docker", "24", ""}, {&alone, "runc", "1.1.12", ""},
+		{&alone, "nvidia-container-toolkit", "1.16", ""}, {&gpu, "nvidia-container-toolkit", "1.16", "nvidia-container-toolkit is not known, 1.16 is needed"},
+		{&alone, "nvidia-driver", "550", "nvidia-driver is not known, 550 is needed"}, {&beside, "docker", "24", ""}, {&beside, "runc", "1.1.12", ""},
+		{&beside, "kernel", "6.1.1", "kernel 6.1.0-28-amd64 is older than 6.1.1"},
 		{&plain, "runsc", "20240807", ""}, {&gvisor, "runsc", "20240807", "runsc is not known, 20240807 is needed"},
 	} {
 		if got := (Versions{Minimum: map[string]string{c.name: c.min}}).Below(c.host); got != c.say {

@@ -59,12 +59,15 @@ func (c *SetVersions) apply(s *State) (any, error) {
 
 // Below says, in words, which version of a host is below the policy and what is needed; empty where none is. A host that has not been told of is below every
 // policy that asks for anything. What a machine does not have it need not have a version of: runsc without the tier gvisor, driver and toolkit without a GPU
-// of NVIDIA.
+// of NVIDIA. The engine's parts (docker, runc, toolkit) do not count where leases run without it, old ones that lie there unused neither.
 func (v Versions) Below(h *raylink.Host) string {
 	for _, name := range slices.Sorted(maps.Keys(v.Minimum)) {
 		least := v.Minimum[name]
 		if h == nil {
 			return fmt.Sprintf("%s is not known, %s is needed", name, least)
+		}
+		if unused(h, name) {
+			continue
 		}
 		have, told := h.Versions[name]
 		if !told || have == "" {
@@ -84,6 +87,12 @@ func (v Versions) Below(h *raylink.Host) string {
 	return ""
 }
 
+// unused says whether nothing of a tenant's ever meets that part of the machine.
+func unused(h *raylink.Host, name string) bool {
+	return h.Runtime == raylink.RuntimeProcess && (name == raylink.VersionDocker || name == raylink.VersionRunc || name == raylink.VersionToolkit)
+}
+
+// spared says whether the machine has nothing of which that would be the version.
 func spared(h *raylink.Host, name string) bool {
 	switch name {
 	case raylink.VersionRunsc:

@@ -56,6 +56,9 @@ type Facts struct {
 	At   time.Time
 	Data string // the agent's directory
 
+	System     string // of another kind than Linux, by Go's name; empty on Linux
+	SystemHint string // what to do there
+
 	Root      bool
 	Caps      uint64 // CapEff of /proc/self/status
 	Container bool   // this runs in a container
@@ -63,6 +66,7 @@ type Facts struct {
 	NoNS      []string // of the namespaces that leases need: those which the kernel lacks
 	TUN       string   // why /dev/net/tun cannot be opened; empty when it can
 
+	Alone     *Alone // set where leases run without an engine; the engine is not asked then
 	Engine    *Engine
 	EngineErr string
 	Image     string // the worker image
@@ -129,7 +133,7 @@ type Coordinator struct {
 func Judge(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		rights, kernel, tun, engine, engineSecurity, image, disks, cores, memory, nvidia, gvisor,
+		system, rights, kernel, tun, engine, engineSecurity, limits, image, disks, cores, memory, nvidia, gvisor,
 		join, coordinators, clock, certificate, udp, firewall, agents, leftovers, standing,
 	} {
 		out = append(out, check(f)...)
@@ -148,6 +152,9 @@ const (
 )
 
 func rights(f Facts) []Finding {
+	if f.System != "" {
+		return nil
+	}
 	if !f.Root {
 		return one("rights", Missing, "run the agent and its verbs with sudo, or as the container that README.md shows", "this is not root")
 	}
@@ -166,6 +173,8 @@ func rights(f Facts) []Finding {
 
 func kernel(f Facts) []Finding {
 	switch {
+	case f.System != "":
+		return nil
 	case f.Kernel == "":
 		return one("kernel", Warning, "see that /proc is mounted here", "its version is not known")
 	case less(f.Kernel, minKernel):
@@ -177,6 +186,9 @@ func kernel(f Facts) []Finding {
 }
 
 func tun(f Facts) []Finding {
+	if f.System != "" {
+		return nil
+	}
 	if f.TUN == "" {
 		return one("tun", OK, "", "/dev/net/tun opens")
 	}
@@ -188,6 +200,12 @@ func tun(f Facts) []Finding {
 }
 
 func engine(f Facts) []Finding {
+	if f.System != "" {
+		return nil
+	}
+	if f.Alone != nil {
+		return one("engine", OK, "", "none is asked: leases run as processes (--runtime process)")
+	}
 	if f.Engine == nil {
 		return one("engine", Missing, "install Docker (apt install docker.io), start it (systemctl start docker), and in a container add -v /var/run/docker.sock:/var/run/docker.sock",
 			"no container engine answers: %s", f.EngineErr)
@@ -202,7 +220,18 @@ func engine(f Facts) []Finding {
 	return one("engine", OK, "", "Docker %s, cgroups v%s (%s)", e.Version, e.Cgroup, e.Driver)
 }
 
+// limits are a matter of their own where no engine sees to them.
+func limits(f Facts) []Finding {
+	if f.Alone == nil {
+		return nil
+	}
+	return limitsOf(*f.Alone)
+}
+
 func engineSecurity(f Facts) []Finding {
+	if f.Alone != nil {
+		return filterOf(*f.Alone)
+	}
 	if f.Engine == nil {
 		return nil
 	}
@@ -227,6 +256,9 @@ func engineSecurity(f Facts) []Finding {
 }
 
 func image(f Facts) []Finding {
+	if f.Alone != nil {
+		return lying(f)
+	}
 	if f.Engine == nil {
 		return nil
 	}

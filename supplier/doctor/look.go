@@ -41,6 +41,8 @@ const (
 // Ask says what to look over.
 type Ask struct {
 	Data    string
+	Runtime string // raylink.RuntimeProcess where leases run without an engine
+	Refused string // what to do where no agent runs leases, on another system than Linux; else empty
 	Image   string // the worker image
 	Join    string // URL of a coordinator, for a machine that has not joined
 	Orders  map[raylink.LeaseID]bool
@@ -56,10 +58,22 @@ func Look(ctx context.Context, ask Ask) Facts {
 	ctx, cancel := context.WithTimeout(ctx, 3*askTimeout)
 	defer cancel()
 	f := Facts{At: time.Now(), Data: ask.Data, Image: ask.Image, Offered: ask.Offered, Host: ask.Host, AgentRun: ask.Runs, Silent: ask.Silent, Cores: runtime.NumCPU()}
+	if ask.Refused != "" {
+		f.System, f.SystemHint = runtime.GOOS, ask.Refused
+	}
 	// Each writes fields of its own.
 	var looks sync.WaitGroup
 	looks.Go(func() { f.system() })
-	looks.Go(func() { f.engine(ctx, ask) })
+	looks.Go(func() {
+		if f.System != "" {
+			return
+		}
+		if ask.Runtime == raylink.RuntimeProcess {
+			f.alone(ask)
+			return
+		}
+		f.engine(ctx, ask)
+	})
 	looks.Go(func() { f.group(ctx, ask) })
 	looks.Go(func() { f.rules(ctx) })
 	looks.Go(func() { f.market(ctx, ask) })

@@ -25,6 +25,8 @@ func nvidia(f Facts) []Finding {
 	switch {
 	case f.NvidiaPCI == 0 && f.NvidiaDriver == "":
 		return append(out, one("nvidia", OK, "", "there is no NVIDIA GPU: the processor is what is rented out")...)
+	case f.Alone != nil:
+		return append(out, one("nvidia", Note, "use --runtime docker, with nvidia-container-toolkit, to rent them out", "%d NVIDIA device(s): leases that run as processes get none", f.NvidiaPCI)...)
 	case f.NvidiaDriver == "":
 		return append(out, one("nvidia", Warning, "install NVIDIA's driver (apt install nvidia-driver) and restart", "%d NVIDIA device(s), and no driver is loaded: no GPU is offered", f.NvidiaPCI)...)
 	case f.Engine != nil && !slices.Contains(f.Engine.Runtimes, "nvidia") && f.NvidiaToolkit == "" && !f.HostHidden:
@@ -55,6 +57,10 @@ func faultRemedy(f Facts, fault string) string {
 func gvisor(f Facts) []Finding {
 	registered := f.Engine != nil && slices.Contains(f.Engine.Runtimes, raylink.GVisorRuntime)
 	switch {
+	case f.System != "":
+		return nil
+	case f.Alone != nil:
+		return one("gvisor", OK, "", "not without an engine: leases have the tier container")
 	case registered && f.Engine.GVisor && f.HostHidden:
 		return one("gvisor", Note, "start the agent's container with --cap-add SYS_PTRACE, and where the host has AppArmor with --security-opt apparmor=unconfined",
 			"the engine knows runsc; its version cannot be seen from this container: a network that asks for one places nothing here")
@@ -178,7 +184,7 @@ func leftovers(f Facts) []Finding {
 	if !f.AgentRun {
 		remedy = "start the agent, which removes them; or `raylink supplier remove`"
 	}
-	return one("leftovers", Warning, remedy, "containers of leases that nobody ordered: %s", strings.Join(f.Left, ", "))
+	return one("leftovers", Warning, remedy, "containers or processes of leases that nobody ordered: %s", strings.Join(f.Left, ", "))
 }
 
 func standing(f Facts) []Finding {

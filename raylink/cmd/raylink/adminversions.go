@@ -30,7 +30,7 @@ func (a *app) versionsSet() *cobra.Command {
 		Short: "Set the minimum versions, signed with an operator's key",
 		Long: `Set replaces the whole policy; without a name nothing is asked for any more. The names are kernel, docker, runc, runsc, nvidia-driver,
 nvidia-container-toolkit and agent. A machine below it keeps what runs and gets nothing new; runsc counts only where a machine has the tier gvisor, driver
-and toolkit only where it has a GPU of NVIDIA. The key is one of the operators' of the price policy (` + "`raylink admin price key`" + `).`,
+and toolkit only where it has a GPU of NVIDIA, docker, runc and toolkit not where leases run without an engine. The key is one of the operators' of the price policy (` + "`raylink admin price key`" + `).`,
 		Example: "  raylink admin versions set kernel=6.1 runc=1.1.12 docker=25.0.2 --key operator.pem\n  raylink admin versions set --key operator.pem",
 	}
 	c.Flags().StringVar(&key, "key", "", "the operator's key file")

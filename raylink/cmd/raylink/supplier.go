@@ -51,6 +51,9 @@ func (a *app) dryRun(ctx context.Context, format string, config supplier.Config)
 		return err
 	}
 	return a.show(format, w, func(out io.Writer) {
+		if w.Refused != "" {
+			fmt.Fprintf(out, "The agent would stop at once: %s\nWhat follows is what it would do where it may.\n", w.Refused)
+		}
 		fmt.Fprintf(out, "Nothing was changed. The agent would offer %s cores at %s a core, and %s of memory.\n", quantity(w.Offer.Resources.CPU), rate(w.Offer.CPUHour), size(w.Offer.Resources.Memory))
 		if w.Offer.Resources.GPU > 0 {
 			fmt.Fprintf(out, "It would offer %s GPUs of the model %s at %s a GPU.\n", quantity(w.Offer.Resources.GPU), w.Offer.Accelerator, rate(w.Offer.GPUHour))

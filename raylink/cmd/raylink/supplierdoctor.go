@@ -33,14 +33,15 @@ func (a *app) supplierDoctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Look over this machine: what it lacks to earn, and how to mend it",
 		Long: `Doctor makes every check in one pass; none stops another, and nothing is changed without --fix. It exits with 1 when something is missing
-without which the machine earns nothing, and with 0 otherwise.`,
-		Example: "  raylink supplier doctor\n  raylink supplier doctor --fix\n  raylink supplier doctor --join https://raylink.example.org:7443 -o json",
+without which the machine earns nothing, and with 0 otherwise. It looks for what the runtime needs that the settings name; where they name none, for what that
+one needs which the agent last ran with.`,
+		Example: "  raylink supplier doctor\n  raylink supplier doctor --fix\n  raylink supplier doctor --join https://raylink.example.org:7443 -o json\n  raylink supplier doctor --runtime process",
 		Args:    wants(),
 	}
 	format := outputFlag(c)
 	fix := c.Flags().Bool("fix", false, "mend what can be mended without harm: make the data directory, load the kernel's tun module")
 	all := c.Flags().Bool("all", false, "show what is well, too")
-	return a.local(c, []string{"join", "cpus", "memory"}, func(ctx context.Context, config supplier.Config, _ []string, _ *slog.Logger) error {
+	return a.local(c, []string{"join", "cpus", "memory", "runtime"}, func(ctx context.Context, config supplier.Config, _ []string, _ *slog.Logger) error {
 		var answer doctorAnswer
 		if *fix {
 			answer.Fixed = mend(ctx, config)
@@ -56,10 +57,13 @@ without which the machine earns nothing, and with 0 otherwise.`,
 
 // doctorAsk is what the agent left to know.
 func doctorAsk(config supplier.Config) doctor.Ask {
-	ask := doctor.Ask{Data: config.Data, Join: config.Join, Image: manifest.Images()[0].Run["amd64"], Offered: raylink.Resources{CPU: int64(config.CPUs), Memory: int64(config.Memory)},
+	ask := doctor.Ask{Data: config.Data, Runtime: supplier.RunsWith(config), Join: config.Join, Image: manifest.Images()[0].Run["amd64"], Offered: raylink.Resources{CPU: int64(config.CPUs), Memory: int64(config.Memory)},
 		Orders: map[raylink.LeaseID]bool{}}
 	if own := manifest.Images()[0].Run[runtime.GOARCH]; own != "" {
 		ask.Image = own
+	}
+	if refused := supplier.Refusal(config); refused != nil {
+		ask.Refused = raylink.AsError(refused).Hint
 	}
 	view, found, runs, err := supplier.ReadView(config.Data)
 	if err == nil && found {

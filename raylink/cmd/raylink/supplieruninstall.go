@@ -17,7 +17,8 @@ func (a *app) supplierUninstall() *cobra.Command {
 		Use:   "uninstall",
 		Short: "Take this machine out of the network, and remove all that the agent ever made here",
 		Long: `Uninstall ends the agent, tells the group, and removes what the agent made on this machine: its containers (by their label), data planes,
-sockets, directories, and the identity. Nothing else is touched. While leases run or signed minutes are not settled it drains the machine
+sockets, directories, and the identity; without Docker its processes and control groups, and the images that lie in its directory. It knows itself which
+runtimes the agent has run leases with. Nothing else is touched. While leases run or signed minutes are not settled it drains the machine
 and refuses; --force ends them at once. It works without a coordinator, and says what stays in the group then. It may be run twice.
 An agent in a container: start a second one of the same image with the same --pid, capabilities and -v, and this command, as "docker run --rm"; a docker exec
 would end with the agent's container, halfway.`,
