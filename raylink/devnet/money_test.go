@@ -159,6 +159,7 @@ func (m *till) reaches(id string, state payout.State) payout.Payout {
 
 // TestMoney takes tokens in and lets them out on real processes and the real token programs, first in order, then while everything is killed.
 func TestMoney(t *testing.T) {
+	t.Parallel() // beside TestDemo, which waits for minutes to pass
 	m := newTill(t)
 	began := time.Now()
 	m.told()

@@ -27,6 +27,7 @@ func TestDemo(t *testing.T) {
 	if os.Getenv("RAYLINK_REAL") == "" {
 		t.Skip("needs root, Docker, the worker image and the Ray client: `make test` sets RAYLINK_REAL=1 and brings them")
 	}
+	t.Parallel() // beside TestMoney, which has no containers
 	before := leftovers(t)
 	d := start(t, "../..", "make", "-s", "demo", "KEEP=1")
 	if err := d.wait(t.Context(), 20*time.Minute); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -161,16 +162,15 @@ func (s *Story) soon(ctx context.Context, what string, limit time.Duration, hold
 	return s.Network.until(ctx, what, "", limit, holds)
 }
 
+// epochs are the lines of train.py, behind the mark of the job's stream.
+var epochs = regexp.MustCompile(`(?m)^\W*epoch +(\d+)  loss `)
+
 // everyEpoch says whether a job's log has the line of each epoch once and in order: a stream that lost some in the middle still has its end.
 func everyEpoch(log string) error {
 	next := 1
-	for line := range strings.Lines(log) {
-		var epoch int
-		if _, err := fmt.Sscanf(line, "epoch %d", &epoch); err != nil {
-			continue
-		}
-		if epoch != next {
-			return fmt.Errorf("epoch %d follows epoch %d", epoch, next-1)
+	for _, found := range epochs.FindAllStringSubmatch(log, -1) {
+		if found[1] != fmt.Sprint(next) {
+			return fmt.Errorf("epoch %s follows epoch %d", found[1], next-1)
 		}
 		next++
 	}

@@ -119,10 +119,10 @@ func standsBeside(t *testing.T, s *Story) {
 // TestAHoleInTheLogIsSeen: the last line alone does not show that the same client streamed the whole log.
 func TestAHoleInTheLogIsSeen(t *testing.T) {
 	for log, want := range map[string]string{
-		"epoch    1  loss 0.6\nan object\nepoch    2  loss 0.5\ntrain.py: done\n": "",
-		"epoch    1  loss 0.6\nepoch    3  loss 0.4\ntrain.py: done\n":            "epoch 3 follows epoch 1",
-		"epoch    1  loss 0.6\nepoch    1  loss 0.6\n":                            "epoch 1 follows epoch 1",
-		"train.py: done\n": "no epoch",
+		"  │ epoch    1  loss 0.6\n  │ an object\n  │ epoch    2  loss 0.5\n  │ train.py: done\n": "",
+		"  │ epoch    1  loss 0.6\n  │ epoch    3  loss 0.4\n  │ train.py: done\n":                "epoch 3 follows epoch 1",
+		"  │ epoch    1  loss 0.6\n  │ epoch    1  loss 0.6\n":                                    "epoch 1 follows epoch 1",
+		"  │ train.py: done\n": "no epoch",
 	} {
 		if err := everyEpoch(log); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v", log, err)

@@ -59,10 +59,6 @@ test)
 	timed "vet" go vet -tags hashicorpmetrics ./...
 	timed "built for linux and darwin, without cgo" make -s cross
 	timed "NVIDIA's libraries in their mocks, with cgo" env CGO_ENABLED=1 CGO_CFLAGS="-O2 -Wno-deprecated-declarations" go test ./supplier/device/... ./supplier/prove/cuda
-	if [ -n "$beside" ]; then
-		wait "$beside" || die "the arm64 worker image was not built (the reason stands above)"
-		timed "proofs of compute have the same bits on arm64, through an emulator" env GOARCH=arm64 go test -tags hashicorpmetrics ./raylink/challenge/... ./supplier/prove
-	fi
 	say "== The fast tests"
 	fast=$EPOCHREALTIME
 	go test -vet=off -tags hashicorpmetrics ./...
@@ -70,6 +66,10 @@ test)
 	timed "a build without the tag works too, and leaves raft's own numbers out" go test -vet=off -run Metrics ./coordinator/consensus
 	say "== Our ray start lines beside KubeRay's own (compiles for minutes the first time)"
 	make -s kuberay
+	if [ -n "$beside" ]; then
+		wait "$beside" || die "the arm64 worker image was not built (the reason stands above)"
+		timed "proofs of compute have the same bits on arm64, through an emulator" env GOARCH=arm64 go test -tags hashicorpmetrics ./raylink/challenge/... ./supplier/prove
+	fi
 	say "== The tests on real parts"
 	real=$(grep -rl --include='*_test.go' 'RAYLINK_REAL' . | xargs -n1 dirname | sort -u)
 	# One package after another: each wants the machine's two cores for itself.
