@@ -125,6 +125,9 @@ func remapped(t *testing.T) {
 	if err != nil || exec.CommandContext(t.Context(), "mountpoint", "-q", "/").Run() != nil {
 		t.Skip("a second engine cannot be started here: no dockerd, or a plain chroot")
 	}
+	if said, err := exec.CommandContext(t.Context(), "unshare", "--user", "true").CombinedOutput(); err != nil {
+		t.Skipf("the kernel makes no user namespaces here, as in a chroot: %s", said)
+	}
 	driver, err := exec.CommandContext(t.Context(), "docker", "info", "-f", "{{.Driver}}").Output()
 	if err != nil {
 		t.Fatal(err)
