@@ -22,7 +22,7 @@ for at in ("/tmp/ray", "/raylink/session", "/tmp", "/var/tmp", "/run", "/dev/shm
     except OSError: pass
 `, mark)
 
-// search is what the next tenant does: he looks for the name in all that he can see, and for the content wherever he may write.
+// search is what the next tenant does: he looks for the name in all that he can see, and for the content wherever he may write. Then he stays, as a lease does.
 var search = fmt.Sprintf(`
 import os
 found = []

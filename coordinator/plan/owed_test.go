@@ -14,13 +14,7 @@ import (
 // TestUnansweredUnderLease: one check that is not answered while a tenant works there says nothing; three in a row are told the tenant, and once the machine is idle it
 // is proven at once, though its time has not come. One that is answered in between ends the row.
 func TestUnansweredUnderLease(t *testing.T) {
-	w := provers(t, "mone")
-	sure := state.DefaultProofPolicy()
-	sure.Lottery = 1000
-	w.apply(&state.SetProofPolicy{Policy: sure})
-	w.looks()
-	w.obey("mone", true)
-	c := w.create(w.account("ada", "10"), specOf("busy", 0, 1))
+	w, c := surelyDrawn(t)
 	warned := func() string {
 		for _, step := range keep(w.s, w.seen, w.now, c) {
 			if warn, ok := step.(*state.WarnCluster); ok {

@@ -192,8 +192,8 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// TestLotteryUnderLease: with a sure lottery each hour under lease has one proof, at another moment each, without a walk.
-func TestLotteryUnderLease(t *testing.T) {
+// surelyDrawn is a world of one proven machine with a cluster on it, and a lottery that draws it each hour.
+func surelyDrawn(t *testing.T) (*world, *state.Cluster) {
 	w := provers(t, "mone")
 	sure := state.DefaultProofPolicy()
 	sure.Lottery = 1000
@@ -201,6 +201,12 @@ func TestLotteryUnderLease(t *testing.T) {
 	w.looks()
 	w.obey("mone", true)
 	c := w.create(w.account("ada", "10"), specOf("busy", 0, 1))
+	return w, c
+}
+
+// TestLotteryUnderLease: with a sure lottery each hour under lease has one proof, at another moment each, without a walk.
+func TestLotteryUnderLease(t *testing.T) {
+	w, c := surelyDrawn(t)
 	hours, minutes := map[int]int{}, map[int]bool{}
 	for w.now = noon.Add(time.Hour); w.now.Before(noon.Add(11 * time.Hour)); w.now = w.now.Add(30 * time.Second) {
 		w.report()

@@ -157,7 +157,7 @@ func (s *Story) killLeader(ctx context.Context) (fallen, error) {
 
 // behead kills the leader and waits for the next one.
 func (s *Story) behead(ctx context.Context) (fallen, error) {
-	before, err := s.status(ctx)
+	before, err := s.Network.status(ctx)
 	if err != nil {
 		return fallen{}, err
 	}
@@ -171,7 +171,7 @@ func (s *Story) behead(ctx context.Context) (fallen, error) {
 		return fallen{}, err
 	}
 	return fallen{id: before.Leader, index: own.Index}, s.soon(ctx, "electing a new leader", 30*time.Second, func(ctx context.Context) error {
-		after, err := s.status(ctx)
+		after, err := s.Network.status(ctx)
 		if err == nil && (after.Leader == before.Leader || after.Leader == "") {
 			err = fmt.Errorf("no new leader yet")
 		}
@@ -180,16 +180,6 @@ func (s *Story) behead(ctx context.Context) (fallen, error) {
 		}
 		return err
 	})
-}
-
-// status is the group's status by whichever coordinator answers.
-func (s *Story) status(ctx context.Context) (wire.Status, error) {
-	c, err := s.Network.As("admin")
-	if err != nil {
-		return wire.Status{}, err
-	}
-	defer c.Close()
-	return c.Status(ctx)
 }
 
 // statusOf is the group's status as one coordinator sees it.

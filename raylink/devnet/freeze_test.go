@@ -56,12 +56,7 @@ func (m *till) chill(i int, dice *rand.Rand, w *weather) error {
 // way to it. Another one leads then, proposes just this, and takes more money in. Then the old one goes on, reads the answers and acts on them, and on
 // its belief that it leads.
 func (m *till) freezeLeader(ctx context.Context, w *weather) error {
-	c, err := m.As("admin")
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	status, err := c.Status(ctx)
+	status, err := m.status(ctx)
 	if err != nil {
 		return err
 	}

@@ -231,6 +231,16 @@ func (n *Network) startCoordinators(ctx context.Context) error {
 	return nil
 }
 
+// status is the group's status by whichever coordinator answers.
+func (n *Network) status(ctx context.Context) (wire.Status, error) {
+	c, err := n.As("admin")
+	if err != nil {
+		return wire.Status{}, err
+	}
+	defer c.Close()
+	return c.Status(ctx)
+}
+
 // line is the URL by which the coordinators reach the local chain; empty if there is none.
 func (n *Network) line() string {
 	switch {

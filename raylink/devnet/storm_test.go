@@ -173,12 +173,7 @@ func (m *till) bounce(name string) error { return errors.Join(m.Kill(name), m.Re
 
 // killCoordinator kills the leader or another one, and waits until it votes again.
 func (m *till) killCoordinator(ctx context.Context, leader bool, dice *rand.Rand) error {
-	c, err := m.As("admin")
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	status, err := c.Status(ctx)
+	status, err := m.status(ctx)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func TestTheKilledLeaderIsSentASnapshot(t *testing.T) {
 func standsBeside(t *testing.T, s *Story) {
 	t.Helper()
 	err := s.soon(t.Context(), "the log knows beside whom gateways stand", 20*time.Second, func(ctx context.Context) error {
-		st, err := s.status(ctx)
+		st, err := s.Network.status(ctx)
 		if err != nil {
 			return err
 		}

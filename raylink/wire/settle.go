@@ -175,7 +175,7 @@ type Treasury struct {
 	InFlight  []payout.Batch    `json:"in_flight"`
 	Suspense  []deposit.Deposit `json:"suspense"`  // the newest hundred, dust after the rest
 	Suspended int               `json:"suspended"` // how many there are in all
-	Ignored   []deposit.Deposit `json:"ignored"` // the last ones, newest first
+	Ignored   []deposit.Deposit `json:"ignored"`   // the last ones, newest first
 	Buybacks  []Buyback         `json:"buybacks,omitempty"`
 }
 

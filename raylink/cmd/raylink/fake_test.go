@@ -116,7 +116,7 @@ func (f *fake) api() http.Handler {
 	mux := http.NewServeMux()
 	routes := map[string]handler{
 		"GET /v1/status": f.getStatus, "GET /v1/whoami": f.getMe, "GET /v1/balance": f.getBalance,
-		"GET /v1/images": func(*http.Request) (any, *raylink.Error) { return []wire.ImagePin{}, nil },
+		"GET /v1/images":          func(*http.Request) (any, *raylink.Error) { return []wire.ImagePin{}, nil },
 		"GET /v1/policy/versions": f.getVersions, "PUT /v1/policy/versions": f.putVersions,
 		"GET /v1/machines": f.getMachines, "GET /v1/machines/{id}": f.getMachine, "POST /v1/machines/{id}/{verb}": f.postMachine,
 		"POST /v1/quotes": f.postQuote, "POST /v1/clusters": f.postCluster, "GET /v1/clusters": f.getClusters,
