@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"time"
 
@@ -49,7 +50,14 @@ func (s *Server) postProofBegin(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.propose(c, "machine:"+string(m), "", &state.BeginProof{ID: id, Machine: m, Nonce: draw()}, nil); err != nil {
+	err = s.holdBegin(c.Request.Context(), m, id)
+	for early := true; err == nil && early; {
+		err = s.propose(c, "machine:"+string(m), "", &state.BeginProof{ID: id, Machine: m, Nonce: draw()}, nil)
+		if early = err != nil && s.early(m, id); early { // this coordinator's clock is ahead of the leader's
+			err = pause(c.Request.Context(), earlyAgain)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	p, err := s.proofOf(m, id)
@@ -57,6 +65,38 @@ func (s *Server) postProofBegin(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	return wire.ProofBegun{Task: p.Task, Seed: challenge.Bind(p.Nonce, string(p.ID), string(m), p.Device, p.Task)}, nil
+}
+
+// earlyAgain is how long a begin waits that the log found early.
+const earlyAgain = 50 * time.Millisecond
+
+// holdBegin keeps a request that came before its round begins, so that all of a round are given their seeds at that moment.
+func (s *Server) holdBegin(ctx context.Context, m raylink.MachineID, id raylink.ProofID) error {
+	p, err := s.proofOf(m, id)
+	if err != nil || p.Round == nil { // what is wrong with it the log says
+		return nil
+	}
+	return pause(ctx, min(time.Until(p.Round.Starts), state.MaxRoundLead))
+}
+
+// early says whether a proof's round is to come by the leader's clock.
+func (s *Server) early(m raylink.MachineID, id raylink.ProofID) (early bool) {
+	s.Group.Read(func(st *state.State) {
+		p, ok := st.Proofs[id]
+		early = ok && p.Machine == m && p.State == state.ProofOpen && p.Round != nil && st.Now.Before(p.Round.Starts)
+	})
+	return early
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s *Server) postProofCommit(c *gin.Context) (any, error) {

@@ -353,3 +353,25 @@ func TestProofPolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundIsHeld: who begins before his round does is told the seed when it begins, and not before; the clock runs from then.
+func TestRoundIsHeld(t *testing.T) {
+	r, _ := proving(t)
+	c := opening("held", false)
+	starts := time.Now().Add(300 * time.Millisecond).UTC()
+	c.Round = &state.Round{Starts: starts, Of: 2}
+	r.apply(time.Now(), c)
+	var a wire.Assignment
+	r.call("machine", "GET", "/v1/agent/assignment", nil).into(t, &a)
+	if len(a.Proofs) != 1 || a.Proofs[0].Starts == nil || !a.Proofs[0].Starts.Equal(starts) || a.Proofs[0].Deadline.Before(starts.Add(30*time.Second)) {
+		t.Fatalf("the assignment says %+v", a.Proofs)
+	}
+	var p wire.Proof
+	r.answered(t, "held", nil).into(t, &p)
+	if p.State != state.ProofPassed || p.Round != 2 || p.BegunAt == nil || !p.BegunAt.Equal(starts) {
+		t.Errorf("%+v", p)
+	}
+	if !time.Now().After(starts) {
+		t.Error("the round's proof ended before it began")
+	}
+}

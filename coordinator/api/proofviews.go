@@ -21,8 +21,12 @@ import (
 const shownProofs = 500
 
 func proofView(p *state.Proof) wire.Proof {
-	return wire.Proof{ID: p.ID, Machine: p.Machine, Device: p.Device, Why: p.Why, State: p.State, Detail: p.Detail, Lease: p.Lease, OpenedAt: p.OpenedAt, BegunAt: p.BegunAt,
+	v := wire.Proof{ID: p.ID, Machine: p.Machine, Device: p.Device, Why: p.Why, State: p.State, Detail: p.Detail, Lease: p.Lease, OpenedAt: p.OpenedAt, BegunAt: p.BegunAt,
 		EndedAt: p.EndedAt, Millis: p.Millis(), WalkMs: p.WalkMillis(), Rate: p.Rate, Judge: p.Judge, SHA256: p.SHA256}
+	if p.Round != nil {
+		v.Round = p.Round.Of
+	}
+	return v
 }
 
 // mayProof says whether a caller may see a proof: its machine's owner, an admin, and the tenant under whose lease it ran.

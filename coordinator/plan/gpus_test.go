@@ -66,7 +66,7 @@ func newGPUMarket(t *testing.T) *gpuMarket {
 	policy := state.DefaultProofPolicy()
 	policy.Lottery = 0 // it would open proofs under leases, which are told elsewhere
 	m.apply(&state.SetProofPolicy{Policy: policy})
-	m.owners["ada"], m.owners["bob"], m.owners["sam"] = m.account("ada", "100"), m.account("bob", "100"), m.account("suppliers", "")
+	m.owners["ada"], m.owners["bob"] = m.account("ada", "100"), m.account("bob", "100")
 	return m
 }
 
@@ -223,7 +223,7 @@ func found(option map[string]string) (*raylink.Host, raylink.Offer) {
 
 func (m *gpuMarket) join(name string, option map[string]string) {
 	h, offer := found(option)
-	m.machine(name, m.owners["sam"], offer)
+	m.machine(name, m.account("of"+name, ""), offer) // an owner each: those of one would be proven together
 	m.agents[name] = &wire.AgentReport{Host: h, Offer: &offer}
 	m.names = append(m.names, name)
 }
@@ -269,6 +269,9 @@ func (m *gpuMarket) prove(name, only, wrong string) string {
 			what := "products"
 			if p.Task.Walks() {
 				what = "memory"
+			}
+			if p.Round != nil && m.now.Before(p.Round.Starts) {
+				m.now = p.Round.Starts
 			}
 			m.apply(&state.BeginProof{ID: o.ID, Machine: mach, Nonce: challenge.Seed{1}})
 			m.now = m.now.Add(1500 * time.Millisecond)

@@ -42,16 +42,15 @@ func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 		return steps
 	}
 	due := hits(s.Machines, func(id raylink.MachineID, m *state.Machine) bool {
-		return m.State == state.MachineActive && anyDue(s, now, m) && seen.Up(id, now) && seen.Machines[id].Report.Paused == raylink.ReasonNone
+		return present(s, seen, now, m) && (anyDue(s, now, m) || returned(s, seen, now, m))
 	})
+	rounds := newRounds(s, seen, now, due)
 	for _, id := range due {
-		for _, c := range opened(s, seen, now, s.Machines[id]) {
-			if open >= MaxProofsAtOnce {
-				return steps
-			}
-			open++
-			steps = append(steps, c)
+		batch := rounds.open(s.Machines[id])
+		if open += len(batch); open > MaxProofsAtOnce { // a round is opened whole, or later
+			return steps
 		}
+		steps = append(steps, batch...)
 	}
 	return steps
 }
@@ -85,8 +84,8 @@ func anyDue(s *state.State, now time.Time, m *state.Machine) bool {
 }
 
 // opened are the proofs that a machine is to begin now. The processor comes alone, because its machine's GPUs need it; GPUs come together, so that
-// one cannot stand in for the other.
-func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []state.Command {
+// one cannot stand in for the other (rounds.open).
+func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []*state.OpenProof {
 	leases := s.LeasesOn(m.ID)
 	slices.SortFunc(leases, func(a, b *state.Lease) int { return cmp.Compare(a.ID, b.ID) })
 	room := state.MaxOpenProofs
@@ -98,13 +97,13 @@ func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []state.
 			return nil
 		}
 	}
-	var steps []state.Command
+	var steps []*state.OpenProof
 	for _, d := range m.Devices() {
 		known, claim := m.Proven[d.ID], state.ClaimOf(d)
 		if (known != nil && known.Open != "") || (known == nil && len(m.Proven)+len(steps) >= state.MaxProofDevices) || room == 0 {
 			continue
 		}
-		c := &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim, Task: ProofTask(s, m, known, claim, len(leases) == 0)}
+		c := &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim}
 		if len(leases) == 0 {
 			if c.Why = why(known, claim, now); c.Why == "" && owes(s, known) {
 				c.Why = state.WhyRetry
@@ -112,7 +111,10 @@ func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []state.
 		} else if l := using(leases, d.ID); l != nil && lucky(s, known, now) {
 			c.Why, c.Lease = state.WhyLottery, l.ID
 		}
-		if c.Why == "" || !s.ProofRoom(known, c.Task, now) {
+		if c.Why == "" || !s.ProofRoom(known, challenge.Task{}, now) { // to size a task takes longer than to see that there is room for none
+			continue
+		}
+		if c.Task = ProofTask(s, m, known, claim, len(leases) == 0); !s.ProofRoom(known, c.Task, now) {
 			continue
 		}
 		steps = append(steps, c)
@@ -193,7 +195,12 @@ func using(leases []*state.Lease, device string) *state.Lease {
 // ProofTask is what a device is to compute: products, and every other time a walk through its memory as well, whose filling would spoil the rate. After a slow
 // walk it is a walk again. Under a lease the memory is the tenant's. How long the first products and all walks are is the catalogue's word for such a model.
 func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim state.Claim, idle bool) challenge.Task {
-	memory, rate := int64(0), int64(0)
+	return taskAt(s, m, known, claim, idle, guess(known, claim))
+}
+
+// guess is what a device is thought to do, in millions of multiply-adds a second; 0 where nothing is known.
+func guess(known *state.Proven, claim state.Claim) int64 {
+	rate := int64(0)
 	least, _, banded := catalogue.Band(claim.Device())
 	switch {
 	case banded && claim.Kind == raylink.DeviceGPU:
@@ -201,13 +208,21 @@ func ProofTask(s *state.State, m *state.Machine, known *state.Proven, claim stat
 	case banded:
 		rate = max(2*least, unknownRate) // on a large processor a smaller task would measure the network
 	}
+	if known == nil || known.Claim != claim {
+		return rate
+	}
+	if known.Guess > 0 {
+		rate = known.Guess
+	}
+	if banded && known.Rounds > 0 && claim.Kind == raylink.DeviceCPU {
+		rate = max(rate, least) // a slow round was short for what it is to show
+	}
+	return rate
+}
+
+func taskAt(s *state.State, m *state.Machine, known *state.Proven, claim state.Claim, idle bool, rate int64) challenge.Task {
+	memory := int64(0)
 	if known != nil && known.Claim == claim {
-		if known.Guess > 0 {
-			rate = known.Guess
-		}
-		if banded && known.Rounds > 0 && claim.Kind == raylink.DeviceCPU {
-			rate = max(rate, least) // a slow round was short for what it is to show
-		}
 		shown, again := known.PassedAt != nil && known.Rounds == 0, known.WalkRounds > 0
 		if shown && idle && s.Proving.Memory && (again || known.State == state.ProofPassed && (known.WalkedAt == nil || known.WalkedAt.Before(*known.PassedAt))) {
 			if memory = claim.Memory; claim.Kind == raylink.DeviceCPU {
@@ -250,6 +265,9 @@ func ProofOrders(s *state.State, machine raylink.MachineID) []wire.ProofOrder {
 			continue
 		}
 		o := wire.ProofOrder{ID: p.ID, Device: p.Device, Deadline: p.Deadline}
+		if p.Round != nil { // an agent takes it up before it begins, and the deadline for all of it
+			o.Starts, o.Deadline = &p.Round.Starts, p.Round.Starts.Add(s.Proving.Compute+s.Proving.Walk+s.Proving.Answer)
+		}
 		if judge, ok := s.Members[p.By]; ok {
 			o.By = judge.API
 		}

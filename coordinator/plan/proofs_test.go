@@ -13,15 +13,14 @@ import (
 	"raylink/raylink/wire"
 )
 
-// provers is a world with a policy, a supplier's machines and one coordinator.
+// provers is a world with a policy, two coordinators, and machines of an owner each: those of one would be proven together.
 func provers(t *testing.T, names ...string) *world {
 	t.Helper()
 	w := newWorld(t)
-	sam := w.account("sam", "")
 	w.apply(&state.JoinMember{ID: "n1", Raft: "n1:1", API: "https://n1:1"}, &state.JoinMember{ID: "n2", Raft: "n2:1", API: "https://n2:1"},
 		&state.SetProofPolicy{Policy: state.DefaultProofPolicy()})
 	for _, name := range names {
-		w.machine(name, sam, offerOf(8, 16, 60_000))
+		w.machine(name, w.account("of"+name, ""), offerOf(8, 16, 60_000))
 		w.describes(name, processor(8))
 	}
 	w.report()
@@ -68,6 +67,9 @@ func (w *world) obey(name string, right bool) []challenge.Task {
 	for _, o := range ProofOrders(w.s, m) {
 		p := w.s.Proofs[o.ID]
 		tasks = append(tasks, p.Task)
+		if p.Round != nil && w.now.Before(p.Round.Starts) {
+			w.now = p.Round.Starts
+		}
 		w.apply(&state.BeginProof{ID: o.ID, Machine: m, Nonce: challenge.Seed{1}})
 		w.now = w.now.Add(1500 * time.Millisecond)
 		w.apply(&state.CommitProof{ID: o.ID, Machine: m, Commitment: challenge.Commitment{Roots: make([]challenge.Hash, p.Task.Links)}})
@@ -271,6 +273,7 @@ func TestPlaceGPUs(t *testing.T) {
 	host := []raylink.Device{processor(8), gpu("GPU-a"), gpu("GPU-b")}
 	fits := func(what string, want bool) {
 		t.Helper()
+		w.report()
 		if _, err := Place(w.s, w.seen, w.now, spec); (err == nil) != want {
 			t.Errorf("%s: %v", what, err)
 		}

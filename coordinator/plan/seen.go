@@ -82,6 +82,8 @@ type MachineSeen struct {
 	Report wire.AgentReport
 	Gap    time.Time // when it was heard last before it was silent for longer than UpFor, the last time that it was
 	Back   time.Time // when it came back from that
+
+	Resumed time.Time // when it said that it is paused no longer, the last time
 }
 
 // GatewaySeen is a gateway's last report.

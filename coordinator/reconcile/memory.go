@@ -44,7 +44,10 @@ func (m *Memory) Agent(id raylink.MachineID, r wire.AgentReport) {
 	now := time.Now()
 	m.mu.Lock()
 	last, heard := m.machines[id]
-	next := plan.MachineSeen{At: now, Report: r, Gap: last.Gap, Back: last.Back}
+	next := plan.MachineSeen{At: now, Report: r, Gap: last.Gap, Back: last.Back, Resumed: last.Resumed}
+	if last.Report.Paused != raylink.ReasonNone && r.Paused == raylink.ReasonNone {
+		next.Resumed = now
+	}
 	if heard && now.Sub(last.At) > plan.UpFor {
 		next.Gap, next.Back = last.At, now
 	}

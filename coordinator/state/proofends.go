@@ -175,6 +175,32 @@ func (s *State) end(p *Proof, how string) {
 		known.Guess = max(p.Task.Work()/(2*1000*max(s.Proving.Work.Milliseconds(), 1)), 1) // half of what it was thought to do
 		known.Next = now.Add(s.wait(known.Failures))
 	}
+	if p.Round != nil {
+		s.behind(known, p)
+	}
+}
+
+// behind counts the rounds that a device did not pass, however they ended: answered slowly, late, or not at all, its agent gone meanwhile. So many in a
+// row (ProofPolicy.Rounds), and it is not the device that it passed for when it was asked alone. Only a round of half as many or more makes up for them, so
+// that an owner cannot show his machines one by one in between.
+func (s *State) behind(known *Proven, p *Proof) {
+	if p.State == ProofPassed {
+		if 2*p.Round.Of >= known.BehindOf && !p.Task.Walks() { // a walk's products are not measured
+			known.Behind, known.BehindOf = 0, 0
+		}
+		return
+	}
+	known.Behind, known.BehindOf = known.Behind+1, max(known.BehindOf, p.Round.Of)
+	if known.Behind < s.Proving.Rounds {
+		return
+	}
+	rounds := known.Behind
+	if known.Behind, known.BehindOf = 0, 0; known.Trouble() != raylink.ReasonNone {
+		return
+	}
+	known.Detail = fmt.Sprintf("%d times in a row it did not show, at the same moment as its owner's other devices, what it is said to do; the last time: %s", rounds, p.Detail)
+	known.State, known.At, known.PassedAt, known.WalkedAt = ProofSlow, s.Now, nil, nil
+	known.Failures, known.Rounds, known.WalkRounds, known.Next = known.Failures+1, 0, 0, s.Now.Add(ProofPenance)
 }
 
 // took is what a proof has taken of its device's time.

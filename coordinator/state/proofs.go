@@ -30,7 +30,14 @@ const (
 	WhyLottery = "lottery"
 	WhyAsked   = "asked"
 	WhyRetry   = "retry"
+	WhyRound   = "round" // another device of the same owner is due: they begin together
 )
+
+// Round is what proofs of one owner's devices have in common that begin at the same moment, so that none of them can stand in for another.
+type Round struct {
+	Starts time.Time `json:"starts"` // their seeds are given out then, and the clocks of all run from then
+	Of     int       `json:"of"`     // how many there are
+}
 
 // Claim is what a device was said to be when it was proven. Another claim is another device.
 type Claim struct {
@@ -64,6 +71,7 @@ type Proof struct {
 	Lease   raylink.LeaseID // during which it runs; empty while the machine is idle
 	By      string          // an appeal: the id of the coordinator that may judge it, and no other
 	Of      raylink.ProofID // an appeal: the proof that is appealed against
+	Round   *Round          `json:",omitempty"` // nil where it begins when its device likes, up to the deadline
 
 	Task       challenge.Task
 	Nonce      challenge.Seed // the device's seed is bound to it
@@ -128,6 +136,8 @@ type Proven struct {
 	Spent      []Spent           // of the device's time, over the last hour, oldest first
 	Kept       []raylink.ProofID // the last few that ended, oldest first
 	Aside      bool              `json:",omitempty"` // its trouble counts only while the machine offers it: AsideProof
+	Behind     int               `json:",omitempty"` // rounds in a row that it did not pass, however they ended
+	BehindOf   int               `json:",omitempty"` // the largest of them
 }
 
 // Spent is what one proof took of a device.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"time"
 
 	"raylink/raylink"
 	"raylink/raylink/challenge"
@@ -15,6 +16,9 @@ const (
 	keptProofs      = 4    // ended ones of a device
 	maxDevice       = 64   // bytes of a device's id
 	maxVerdict      = 500  // bytes of a judge's words
+
+	MaxRound     = 64 + MaxOpenProofs // proofs of a round
+	MaxRoundLead = time.Minute        // from a round's opening to its begin
 )
 
 // OpenProof tells a device that it is to be proven. The id is minted before the log.
@@ -28,6 +32,7 @@ type OpenProof struct {
 	Lease   raylink.LeaseID   `json:"lease,omitempty"`
 	By      string            `json:"by,omitempty"` // an appeal: the coordinator that is to judge it
 	Of      raylink.ProofID   `json:"of,omitempty"` // an appeal: the proof that it is against
+	Round   *Round            `json:"round,omitempty"`
 }
 
 func (*OpenProof) kind() string { return "proof.open" }
@@ -63,8 +68,12 @@ func (c *OpenProof) apply(s *State) (any, error) {
 		known.Appealed = &now
 	}
 	s.open[c.ID] = true
-	s.Proofs[c.ID] = &Proof{ID: c.ID, Machine: c.Machine, Device: c.Device, Claim: c.Claim, Why: c.Why, State: ProofOpen, Lease: c.Lease, By: c.By, Of: c.Of,
+	p := &Proof{ID: c.ID, Machine: c.Machine, Device: c.Device, Claim: c.Claim, Why: c.Why, State: ProofOpen, Lease: c.Lease, By: c.By, Of: c.Of, Round: c.Round,
 		Task: c.Task, OpenedAt: s.Now, Deadline: s.Now.Add(s.Proving.Begin)}
+	if c.Round != nil {
+		p.Deadline = c.Round.Starts.Add(s.Proving.Compute) // who begins late has less time
+	}
+	s.Proofs[c.ID] = p
 	return c.ID, nil
 }
 
@@ -87,9 +96,13 @@ func (c *OpenProof) Check() error {
 		return raylink.Errorf(raylink.CodeInvalid, "a proof of %d links; at most %d stand in the log", c.Task.Links, MaxProofLinks)
 	case (c.Why == WhyAppeal) != (c.By != "") || (c.Why == WhyAppeal) != (c.Of != ""):
 		return raylink.Errorf(raylink.CodeInvalid, "an appeal names a judge and a proof, and nothing else does")
+	case c.Round != nil && (c.Round.Of < 2 || c.Round.Of > MaxRound || c.Lease != "" || c.By != ""):
+		return raylink.Errorf(raylink.CodeInvalid, "a round has 2 to %d proofs of idle devices", MaxRound)
+	case c.Round == nil && c.Why == WhyRound:
+		return raylink.Errorf(raylink.CodeInvalid, "a proof for a round that there is not")
 	}
 	switch c.Why {
-	case WhyJoined, WhyDue, WhyChanged, WhyAppeal, WhyLottery, WhyAsked, WhyRetry:
+	case WhyJoined, WhyDue, WhyChanged, WhyAppeal, WhyLottery, WhyAsked, WhyRetry, WhyRound:
 		return nil
 	}
 	return raylink.Errorf(raylink.CodeInvalid, "a proof is opened for no reason %.40q", c.Why)
@@ -117,6 +130,8 @@ func (s *State) mayOpen(m *Machine, c *OpenProof) error {
 		return raylink.Errorf(raylink.CodeCapacity, "%d proofs of machine %s are open", open, m.ID).WithHint("wait for them: they take seconds")
 	case !s.ProofRoom(known, c.Task, s.Now):
 		return raylink.Errorf(raylink.CodeCapacity, "proofs have taken as much of %s as they may in an hour (%s)", c.Device, s.Proving.Budget).WithHint("try again in an hour")
+	case c.Round != nil && (!c.Round.Starts.After(s.Now) || c.Round.Starts.Sub(s.Now) > MaxRoundLead):
+		return raylink.Errorf(raylink.CodeConflict, "a round that begins at %s is opened at %s", c.Round.Starts.Format("15:04:05.000"), s.Now.Format("15:04:05.000"))
 	}
 	if c.Lease != "" {
 		if l, ok := s.Leases[c.Lease]; !ok || l.Gone || l.Machine != m.ID {
@@ -147,7 +162,7 @@ func (s *State) mayAppeal(known *Proven, c *OpenProof) error {
 	return nil
 }
 
-// BeginProof gives the seed out; the clock runs from here. Who asks again is told the same.
+// BeginProof gives the seed out; the clock runs from here, in a round from the moment at which all of it may begin. Who asks again is told the same.
 type BeginProof struct {
 	ID      raylink.ProofID   `json:"id"`
 	Machine raylink.MachineID `json:"machine"`
@@ -167,8 +182,13 @@ func (c *BeginProof) apply(s *State) (any, error) {
 	if err := s.step(p, ProofOpen); err != nil {
 		return nil, err
 	}
-	now := s.Now
-	p.State, p.Nonce, p.BegunAt, p.Deadline = ProofBegun, c.Nonce, &now, now.Add(s.Proving.Compute)
+	from := s.Now
+	if p.Round != nil {
+		if from = p.Round.Starts; s.Now.Before(from) {
+			return nil, raylink.Errorf(raylink.CodeConflict, "proof %s begins at %s", p.ID, from.Format("15:04:05.000")).WithHint("all proofs of its round begin then")
+		}
+	}
+	p.State, p.Nonce, p.BegunAt, p.Deadline = ProofBegun, c.Nonce, &from, from.Add(s.Proving.Compute)
 	return c.ID, nil
 }
 

@@ -21,12 +21,21 @@
 // rate counts the products, not how they were made.
 //
 // Whose. Bind puts the proof, machine and device into the seed, so a transcript proves nothing for another, and nobody can hand in what another has proven. That
-// another machine computed it for this one, with this one's seed, cannot be seen from bits: a relayed challenge passes (TestARelayedChallengePasses). Two
-// things bound it. The deadlines have a way there and back in them, and the rate counts it: a relay must be nearer than they are long. And the GPUs of
-// one machine are challenged together, so that one of them cannot stand in for the next. Machines are not challenged together, not even those of one owner:
-// each begins when it likes within two minutes, which are enough for one fast machine to answer for dozens, and an owner may have as many accounts as he likes. So one fast
-// machine can keep many idle machines proven that are not what they say. What it cannot do is work for their tenants: what is under lease and does not do what it was hired
-// for is seen by who hired it; the proofs that the lottery or the tenant asks for meanwhile can be relayed like all others.
+// another machine computed it for this one, with this one's seed, cannot be seen from bits: its transcript verifies (TestARelayedTranscriptVerifies). It is seen
+// from time. All that one owner has idle, machines and the GPUs in them, is proven in rounds: their seeds are given out at one moment, the clocks of all
+// run from it, and each has as long as the others for the least that its model does. So the rates that a round shows are shown together, and in one round no more
+// machines pass than what computes behind them is worth: one device that does k times the least of their model serves k of them. A device that is not passed in
+// three rounds in a row is slow, however they ended, and what it passes alone or among less than half as many does not count against that. Machines
+// that come back from a pause or a silence are proven with the others that are there.
+//
+// What that comes to. Over many rounds an owner can let each machine pass every third one, in rounds half as large: so one device stands for at most 3·2·k. Played
+// over days against what an owner may try (to be late, to fall silent, to leave and join anew, to pause all but one), one that is worth one machine kept 2 to 6 of
+// twelve in the market, where without rounds it keeps all (coordinator/plan, TestARelayServesNoFleet).
+//
+// What remains. Rounds are of one account, and an admin opens accounts: to whom he gives twelve, for one machine each, they are twelve owners, and one device serves
+// them all, each at another time. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
+// processors: k may be tens there. Proofs under lease, of the lottery or because a tenant asks, run alone and can be relayed; what is under lease and does not do what it was hired for
+// is seen by who hired it. Of a model that the catalogue does not know nothing is judged but the deadlines.
 //
 // Memory. The content of a block is made by a chain of steps, each reading two earlier words of the block that depend on the one before. To have one word
 // of a block of which nothing is kept, half the block has to be made again: about 4,200 dependent steps and reads in place of one read. Who keeps a share

@@ -12,7 +12,8 @@ type ProofOrder struct {
 	ID       raylink.ProofID `json:"id"`
 	Device   string          `json:"device"` // raylink.CPUDevice, or a GPU's UUID
 	Deadline time.Time       `json:"deadline"`
-	By       string          `json:"by,omitempty"` // an appeal: the URL of the coordinator that is to judge it, and no other
+	By       string          `json:"by,omitempty"`     // an appeal: the URL of the coordinator that is to judge it, and no other
+	Starts   *time.Time      `json:"starts,omitempty"` // of a round: those of one machine that have the same are done at the same time. A begin is held until then
 }
 
 // ProofBegun is the answer to POST /v1/agent/proofs/<id>/begin: what to compute.
@@ -51,10 +52,11 @@ type Proof struct {
 	ID       raylink.ProofID   `json:"id"`
 	Machine  raylink.MachineID `json:"machine"`
 	Device   string            `json:"device"`
-	Why      string            `json:"why"`   // joined, due, changed, appeal, lottery, asked, retry
+	Why      string            `json:"why"`   // joined, due, changed, appeal, lottery, asked, retry, round
 	State    string            `json:"state"` // open, begun, committed, walked, passed, failed, late, slow
 	Detail   string            `json:"detail,omitempty"`
 	Lease    raylink.LeaseID   `json:"lease,omitempty"` // during which it ran
+	Round    int               `json:"round,omitempty"` // how many proofs of the owner's devices began at the same moment, this one among them; 0 is this one alone
 	OpenedAt time.Time         `json:"opened_at"`
 	BegunAt  *time.Time        `json:"begun_at,omitempty"`
 	EndedAt  *time.Time        `json:"ended_at,omitempty"`

@@ -28,7 +28,8 @@ type Coordinator interface {
 	AnswerProof(ctx context.Context, by string, id raylink.ProofID, answer wire.ProofAnswer) (wire.Proof, error)
 }
 
-// Loop does proofs, one at a time on the whole machine: two at once would make each other slow, and look like less than the machine is.
+// Loop does proofs, one at a time on the whole machine: two at once would make each other slow, and look like less than the machine is. Only those that have to
+// begin at the same moment (wire.ProofOrder.Starts) are done together: they are of different devices.
 type Loop struct {
 	api    Coordinator
 	makers Makers
@@ -36,23 +37,22 @@ type Loop struct {
 
 	changed chan struct{} // holds one
 
-	mu     sync.Mutex
-	orders []wire.ProofOrder
-	done   map[raylink.ProofID]bool // of those that are ordered
-	at     raylink.ProofID          // under way
-	cancel context.CancelFunc       // of that one
+	mu      sync.Mutex
+	orders  []wire.ProofOrder
+	done    map[raylink.ProofID]bool               // of those that are ordered
+	running map[raylink.ProofID]context.CancelFunc // those under way
 }
 
 // NewLoop makes a loop; Run runs it.
 func NewLoop(api Coordinator, makers Makers, log *slog.Logger) *Loop {
-	return &Loop{api: api, makers: makers, log: log, changed: make(chan struct{}, 1), done: map[raylink.ProofID]bool{}}
+	return &Loop{api: api, makers: makers, log: log, changed: make(chan struct{}, 1), done: map[raylink.ProofID]bool{}, running: map[raylink.ProofID]context.CancelFunc{}}
 }
 
 // Set says what is ordered now, in place of what was. A proof that is no longer ordered ends.
 func (l *Loop) Set(orders []wire.ProofOrder) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	done, running := map[raylink.ProofID]bool{}, false
+	done := map[raylink.ProofID]bool{}
 	l.orders = nil
 	for _, o := range orders {
 		if !raylink.ValidID(string(o.ID), "p") {
@@ -61,11 +61,12 @@ func (l *Loop) Set(orders []wire.ProofOrder) {
 		}
 		l.orders = append(l.orders, o)
 		done[o.ID] = l.done[o.ID]
-		running = running || o.ID == l.at
 	}
 	l.done = done
-	if l.cancel != nil && !running {
-		l.cancel()
+	for id, cancel := range l.running {
+		if _, ordered := done[id]; !ordered {
+			cancel()
+		}
 	}
 	select {
 	case l.changed <- struct{}{}:
@@ -78,17 +79,15 @@ func (l *Loop) Run(ctx context.Context) {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	for ctx.Err() == nil {
-		order, working, ok := l.next(ctx)
-		if !ok {
+		orders := l.next()
+		if len(orders) == 0 {
 			select {
 			case <-ctx.Done():
 			case <-l.changed:
 			}
 			continue
 		}
-		done, pause := l.do(working, order)
-		l.finish(order.ID, done)
-		if !pause {
+		if !l.doAll(ctx, orders) {
 			continue
 		}
 		retry.Reset(retryAfter)
@@ -99,26 +98,55 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// next takes the first order that is not done and not too late. Its context ends at its deadline, and when it is no longer ordered.
-func (l *Loop) next(ctx context.Context) (wire.ProofOrder, context.Context, bool) {
+// next takes the first order that is not done and not too late, and those that begin with it.
+func (l *Loop) next() (orders []wire.ProofOrder) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, o := range l.orders {
 		if l.done[o.ID] || !time.Now().Before(o.Deadline) {
 			continue
 		}
-		working, cancel := context.WithDeadline(ctx, o.Deadline)
-		l.at, l.cancel = o.ID, cancel
-		return o, working, true
+		if len(orders) == 0 || together(orders[0], o) {
+			orders = append(orders, o)
+		}
 	}
-	return wire.ProofOrder{}, nil, false
+	return orders
+}
+
+func together(a, b wire.ProofOrder) bool {
+	return a.Starts != nil && b.Starts != nil && a.Starts.Equal(*b.Starts) && a.Device != b.Device
+}
+
+// doAll does orders at the same time. It says whether there should be a pause.
+func (l *Loop) doAll(ctx context.Context, orders []wire.ProofOrder) bool {
+	pauses := make(chan bool, len(orders))
+	for _, o := range orders {
+		go func() {
+			working, cancel := context.WithDeadline(ctx, o.Deadline)
+			defer cancel()
+			l.mu.Lock()
+			_, ordered := l.done[o.ID]
+			l.running[o.ID] = cancel
+			l.mu.Unlock()
+			if !ordered { // it was taken back since
+				cancel()
+			}
+			done, pause := l.do(working, o)
+			l.finish(o.ID, done)
+			pauses <- pause
+		}()
+	}
+	pause := false
+	for range orders {
+		pause = <-pauses || pause
+	}
+	return pause
 }
 
 func (l *Loop) finish(id raylink.ProofID, done bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cancel()
-	l.at, l.cancel = "", nil
+	delete(l.running, id)
 	if _, ordered := l.done[id]; ordered && done {
 		l.done[id] = true
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,6 +139,58 @@ func TestLoopDoesWhatIsOrdered(t *testing.T) {
 		if got := fmt.Sprint(j.said); got != want {
 			t.Fatalf("said\n%s\nwant\n%s", got, want)
 		}
+	})
+}
+
+// gate is a coordinator that holds each begin until it is opened, and tells who waits.
+type gate struct {
+	judge
+	mu    sync.Mutex
+	waits []raylink.ProofID
+	open  chan struct{}
+}
+
+func (g *gate) BeginProof(ctx context.Context, _ string, id raylink.ProofID) (wire.ProofBegun, error) {
+	g.mu.Lock()
+	g.waits = append(g.waits, id)
+	slices.Sort(g.waits)
+	g.mu.Unlock()
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+	}
+	return wire.ProofBegun{}, raylink.Errorf(raylink.CodeConflict, "it was asked to begin, and that is all this test wants")
+}
+
+// Those of a round wait for their begin together; what has another begin, or none, comes after them.
+func TestLoopDoesARoundTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{open: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		l := NewLoop(g, Makers{raylink.DeviceCPU: CPU, raylink.DeviceGPU: CPU}, quiet())
+		ended := make(chan struct{})
+		go func() { defer close(ended); l.Run(ctx) }()
+		soon, later := time.Now().Add(10*time.Second), time.Now().Add(20*time.Second)
+		with := func(id raylink.ProofID, device string, starts *time.Time) wire.ProofOrder {
+			o := order(id)
+			o.Device, o.Starts = device, starts
+			return o
+		}
+		orders := []wire.ProofOrder{with(proofA, "GPU-1", &soon), with("p-later23456", "GPU-3", &later), with(proofB, "GPU-2", &soon), with("p-alone23456", raylink.CPUDevice, nil)}
+		l.Set(orders)
+		synctest.Wait()
+		if got := fmt.Sprint(g.waits); got != "[p-aaaaaaaaaa p-bbbbbbbbbb]" {
+			t.Errorf("at first %s wait", got)
+		}
+		l.Set(orders[1:]) // the first is taken back, the second goes on
+		synctest.Wait()
+		close(g.open)
+		synctest.Wait()
+		if got := fmt.Sprint(g.waits); got != "[p-aaaaaaaaaa p-alone23456 p-bbbbbbbbbb p-later23456]" {
+			t.Errorf("in the end %s were asked for", got)
+		}
+		cancel()
+		<-ended
 	})
 }
 
