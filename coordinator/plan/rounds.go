@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -25,7 +24,8 @@ const (
 	// ReturnFor is how long after its return that happens at the latest. Who comes later brings it along.
 	ReturnFor = 10 * time.Minute
 
-	leastTimes = 2 // of a model's least: as the first tasks of its devices are sized
+	// Of a model's least, in thousandths: the first tasks of its devices are sized for twice that, and none for a thousand times.
+	leastTimes, mostTimes = 2_000, 1_000_000
 )
 
 // rounds puts together what is to begin at the same moment. It is made for one look.
@@ -126,17 +126,17 @@ func (r *rounds) open(m *state.Machine) []state.Command {
 // alike sizes the products of a round so that each device has the same time for its own, at the least that its model does: that many times the least, as
 // the slowest of them is thought to do. Were some smaller, one fast device could do them first, in no time, and the others after them within theirs.
 func (r *rounds) alike(round []*state.OpenProof) {
-	times := math.Inf(1)
+	times := int64(mostTimes)
 	for _, c := range round {
-		if least, _, banded := catalogue.Band(c.Claim.Device()); banded {
-			times = min(times, float64(guess(r.s.Machines[c.Machine].Proven[c.Device], c.Claim))/float64(least))
+		if least, _, _ := catalogue.Band(c.Claim.Device()); least > 0 {
+			times = min(times, min(guess(r.s.Machines[c.Machine].Proven[c.Device], c.Claim), 1<<40)*1000/least)
 		}
 	}
 	times = max(times, leastTimes)
 	for _, c := range round {
-		if least, _, banded := catalogue.Band(c.Claim.Device()); banded {
+		if least, _, _ := catalogue.Band(c.Claim.Device()); least > 0 {
 			m := r.s.Machines[c.Machine]
-			c.Task = taskAt(r.s, m, m.Proven[c.Device], c.Claim, true, int64(times*float64(least)))
+			c.Task = taskAt(r.s, m, m.Proven[c.Device], c.Claim, true, times*least/1000)
 		}
 	}
 }

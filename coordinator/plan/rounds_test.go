@@ -275,6 +275,26 @@ func TestHonestFleet(t *testing.T) {
 	}
 }
 
+// allPass lets everybody do what he is asked to, at the same time.
+func (w *world) allPass() {
+	w.t.Helper()
+	for _, p := range w.s.OpenProofs() {
+		if p.Round != nil {
+			w.now = p.Round.Starts
+		}
+	}
+	for _, p := range w.s.OpenProofs() {
+		w.apply(&state.BeginProof{ID: p.ID, Machine: p.Machine})
+	}
+	w.now = w.now.Add(time.Second)
+	for _, p := range w.s.OpenProofs() {
+		w.apply(&state.CommitProof{ID: p.ID, Machine: p.Machine, Commitment: challenge.Commitment{Roots: make([]challenge.Hash, p.Task.Links)}},
+			&state.WalkProof{ID: p.ID, Machine: p.Machine},
+			&state.JudgeProof{ID: p.ID, Machine: p.Machine, Right: true, Judge: "n1", SHA256: strings.Repeat("0", 64), Draw: challenge.Seed{byte(w.index)}})
+	}
+	w.report()
+}
+
 // TestWhoIsInARound: what is idle of one owner begins at the same moment, and nothing else does.
 func TestWhoIsInARound(t *testing.T) {
 	w := provers(t)
@@ -303,29 +323,12 @@ func TestWhoIsInARound(t *testing.T) {
 		slices.Sort(list)
 		return strings.Join(list, "; ")
 	}
-	all := func() {
-		for _, p := range w.s.OpenProofs() {
-			if p.Round != nil {
-				w.now = p.Round.Starts
-			}
-		}
-		for _, p := range w.s.OpenProofs() {
-			w.apply(&state.BeginProof{ID: p.ID, Machine: p.Machine})
-		}
-		w.now = w.now.Add(time.Second)
-		for _, p := range w.s.OpenProofs() {
-			w.apply(&state.CommitProof{ID: p.ID, Machine: p.Machine, Commitment: challenge.Commitment{Roots: make([]challenge.Hash, p.Task.Links)}},
-				&state.WalkProof{ID: p.ID, Machine: p.Machine},
-				&state.JudgeProof{ID: p.ID, Machine: p.Machine, Right: true, Judge: "n1", SHA256: strings.Repeat("0", 64), Draw: challenge.Seed{byte(w.index)}})
-		}
-		w.report()
-	}
 	expect := func(what, want string) {
 		t.Helper()
 		if got := opened(); got != want {
 			t.Errorf("%s:\n%s\nwant\n%s", what, got, want)
 		}
-		all()
+		w.allPass()
 	}
 	leave := func() {
 		w.seen.Machines[machineID("sampaused")] = MachineSeen{At: w.now, Report: wire.AgentReport{Paused: raylink.ReasonPaused}}
