@@ -109,7 +109,7 @@ func (c *coordinator) start(bootstrap bool) {
 	b.must(err)
 	loop := &reconcile.Loop{Group: g, Memory: memory, Log: b.log.With("at", c.id), Key: key}
 	server := &api.Server{ID: c.id, Version: "testbed", Group: g, Roster: g, Authority: b.auth, Log: b.log.With("at", c.id),
-		Judge: &api.Judge{Transcripts: c.kept, Multiplier: kernel.New(1)}}
+		Judge: &api.Judge{Transcripts: c.kept, Multiplier: kernel.New(1), Band: band}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.up, c.node, c.state, c.handler = true, node, st, server.Handler()

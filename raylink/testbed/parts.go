@@ -51,13 +51,19 @@ func (p *part) kill() {
 // Rate of each machine: 0.06 USD for a core and an hour, a tenth of a cent a minute.
 const cpuHour = 60_000
 
-// addSupplier lets a supplier with one machine of four cores in, and starts its agent.
+// addSupplier lets a supplier with one machine in.
 func (b *Bed) addSupplier(name string) {
 	b.t.Helper()
 	account, err := b.Admin.CreateAccount(b.ctx(), wire.AccountRequest{Name: name})
 	b.must(err)
+	b.addMachine(name, account.ID)
+}
+
+// addMachine lets an account's machine of four cores in, and starts its agent.
+func (b *Bed) addMachine(name string, account raylink.AccountID) {
+	b.t.Helper()
 	offer := raylink.Offer{Arch: "amd64", Resources: raylink.Resources{CPU: 4 * raylink.Unit, Memory: 8 << 30}, CPUHour: cpuHour}
-	id, key := b.join(name, wire.JoinTokenRequest{Kind: "machine", Account: account.ID}, wire.JoinRequest{Name: name, Offer: &offer})
+	id, key := b.join(name, wire.JoinTokenRequest{Kind: "machine", Account: account}, wire.JoinRequest{Name: name, Offer: &offer})
 	machine := raylink.MachineID(id)
 	b.machines[name] = machine
 	address := netip.AddrFrom4([4]byte{192, 0, 2, byte(len(b.machines))})

@@ -3,9 +3,11 @@ package testbed
 import (
 	"context"
 	"sync"
+	"time"
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/challenge"
 	"raylink/supplier/prove"
 )
@@ -70,6 +72,9 @@ func (b *Bed) liesNow(name string) bool {
 func (b *Bed) provers(name string) prove.Makers {
 	return prove.Makers{raylink.DeviceCPU: func(device string) (prove.Prover, error) {
 		p, err := prove.CPU(device)
+		if b.device != nil {
+			p = &timed{Prover: p, on: b.device(name)}
+		}
 		return &liar{Prover: p, lies: func() bool { return b.liesNow(name) }}, err
 	}}
 }
@@ -89,4 +94,57 @@ func (l *liar) Begin(ctx context.Context, task challenge.Task, seed challenge.Se
 		}
 	}
 	return c, err
+}
+
+// band is what the catalogue knows of a claim.
+func band(c state.Claim) (least, most int64) {
+	least, most, _ = catalogue.Band(c.Device())
+	return least, most
+}
+
+// device computes one task after the other, each for as long as its rate says; without one a prover takes no virtual time.
+type device struct {
+	free chan struct{} // holds one while it is
+	rate int64         // millions of multiply-adds in a second
+}
+
+// Relay lets one device of such a rate compute for all machines. Like Devices it is to be called before they prove anything.
+func (b *Bed) Relay(rate int64) {
+	one := newDevice(rate)
+	b.device = func(string) *device { return one }
+}
+
+// Devices gives each machine one of its own.
+func (b *Bed) Devices(rate int64) {
+	b.device = func(string) *device { return newDevice(rate) }
+}
+
+func newDevice(rate int64) *device {
+	d := &device{free: make(chan struct{}, 1), rate: rate}
+	d.free <- struct{}{}
+	return d
+}
+
+// timed is a machine's prover that hands its task, with the seed that is the machine's own, to a device.
+type timed struct {
+	prove.Prover
+	on *device
+}
+
+// Begin waits for the device, and takes as long as that does.
+func (p *timed) Begin(ctx context.Context, task challenge.Task, seed challenge.Seed) (c challenge.Commitment, err error) {
+	select {
+	case <-p.on.free:
+	case <-ctx.Done():
+		return c, ctx.Err()
+	}
+	defer func() { p.on.free <- struct{}{} }()
+	busy := time.NewTimer(time.Duration(task.Work()/p.on.rate) * time.Microsecond)
+	defer busy.Stop()
+	select {
+	case <-busy.C:
+	case <-ctx.Done():
+		return c, ctx.Err()
+	}
+	return p.Prover.Begin(ctx, task, seed)
 }

@@ -7,6 +7,7 @@ import (
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/catalogue"
 	"raylink/raylink/challenge"
 	"raylink/raylink/wire"
 )
@@ -95,4 +96,64 @@ func (b *Bed) midProof(id raylink.ClusterID) {
 			}
 		}
 	})
+}
+
+// TestRelay has an owner of eight machines that are nothing but agents, and one device that answers for all of them as fast as one such machine should.
+// Before there were rounds all eight stood in the market. Now most are found to be slow within three rounds; eight real ones are not.
+func TestRelay(t *testing.T) {
+	t.Parallel()
+	for _, real := range []bool{true, false} {
+		Run(t, 3, 1, func(b *Bed) {
+			const n = 8
+			host := raylink.Host{OS: "a system", Arch: "amd64", Memory: 16 << 30, Devices: []raylink.Device{
+				{ID: raylink.CPUDevice, Kind: raylink.DeviceCPU, Name: "AMD Ryzen 9 7950X 16-Core Processor", Cores: 1, Threads: 1}}}
+			least, _, _ := catalogue.Band(host.Devices[0])
+			if rate := least * 13 / 10; real {
+				b.Devices(rate)
+			} else {
+				b.Relay(rate)
+			}
+			on, memory := true, false
+			_, err := b.Admin.SetProofPolicy(b.ctx(), wire.ProofPolicy{Required: &on, Memory: &memory, Work: "500ms", Compute: "2s", Walk: "1s", Least: "1m", Most: "2m", Retry: "20s"})
+			b.must(err)
+			account, err := b.Admin.CreateAccount(b.ctx(), wire.AccountRequest{Name: "sam"})
+			b.must(err)
+			for i := range n {
+				b.addMachine(fmt.Sprint("sam", i), account.ID)
+			}
+			b.Until("all are heard", time.Minute, func() bool { return b.Up() == n+1 })
+			for i := range n {
+				b.Propose(&state.SetHost{ID: b.machines[fmt.Sprint("sam", i)], Host: host})
+			}
+			count := func() (ready, slow, rounds int) {
+				for i := range n {
+					m, err := b.Admin.Machine(b.ctx(), b.machines[fmt.Sprint("sam", i)])
+					b.must(err)
+					switch st := m.Standing; {
+					case st.Reason == raylink.ReasonProofSlow:
+						slow++
+					case st.State == raylink.MachineReady:
+						ready++
+					}
+				}
+				list, err := b.Admin.Proofs(b.ctx(), "")
+				b.must(err)
+				for _, p := range list {
+					rounds = max(rounds, p.Round)
+				}
+				return ready, slow, rounds
+			}
+			b.Advance(12 * time.Minute)
+			ready, slow, rounds := count()
+			t.Logf("real: %v; %d are ready, %d slow; the largest round had %d", real, ready, slow, rounds)
+			switch {
+			case rounds != n:
+				t.Errorf("the largest round had %d of %d", rounds, n)
+			case real && (ready != n || slow > 0):
+				t.Errorf("of %d real machines %d are ready, %d slow", n, ready, slow)
+			case !real && slow < n/2:
+				t.Errorf("one device keeps %d of %d machines out of quarantine", n-slow, n)
+			}
+		})
+	}
 }

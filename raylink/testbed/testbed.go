@@ -42,6 +42,7 @@ type Bed struct {
 	Admin, Tenant *client.Client
 	history       history
 	tenant        raylink.AccountID
+	device        func(name string) *device // that computes for a supplier's machine; nil for none
 
 	mu      sync.Mutex
 	cuts    map[pair]bool
