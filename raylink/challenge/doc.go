@@ -30,7 +30,7 @@
 //
 // What that comes to. Over many rounds an owner can let each machine pass every third one, in rounds half as large: so one device stands for at most 3·2·k. Played
 // over days against what an owner may try (to be late, to fall silent, to leave and join anew, to pause all but one), one that is worth one machine kept 2 to 6 of
-// twelve in the market, where without rounds it keeps all (coordinator/plan, TestARelayServesNoFleet).
+// twelve in the market, where without rounds it keeps all (coordinator/plan, TestARelayServesNoFleet; with real agents, TestRelay in raylink/testbed).
 //
 // What remains. Rounds are of one account, and an admin opens accounts: to whom he gives twelve, for one machine each, they are twelve owners, and one device serves
 // them all, each at another time. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
