@@ -42,8 +42,15 @@ func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 		return steps
 	}
 	due := hits(s.Machines, func(id raylink.MachineID, m *state.Machine) bool {
-		return present(s, seen, now, m) && (anyDue(s, now, m) || returned(s, seen, now, m))
+		return m.State == state.MachineActive && anyDue(s, now, m) && present(seen, now, m)
 	})
+	back := hits(seen.Returned, func(id raylink.MachineID, _ time.Time) bool {
+		m := s.Machines[id]
+		return m != nil && returned(s, seen, now, id) && present(seen, now, m)
+	})
+	if len(back) > 0 {
+		due = slices.Compact(slices.Sorted(slices.Values(append(due, back...))))
+	}
 	rounds := newRounds(s, seen, now, due)
 	for _, id := range due {
 		batch := rounds.open(s.Machines[id])

@@ -47,7 +47,7 @@ func newRounds(s *state.State, seen Seen, now time.Time, due []raylink.MachineID
 		r.idle[s.Machines[id].Owner] = nil
 	}
 	for id, m := range s.Machines {
-		if list, asked := r.idle[m.Owner]; asked && present(s, seen, now, m) && len(s.LeasesOn(id)) == 0 {
+		if list, asked := r.idle[m.Owner]; asked && present(seen, now, m) && len(s.LeasesOn(id)) == 0 {
 			r.idle[m.Owner] = append(list, id)
 		}
 	}
@@ -60,7 +60,7 @@ func newRounds(s *state.State, seen Seen, now time.Time, due []raylink.MachineID
 }
 
 // present says whether a machine can be asked for a proof now.
-func present(s *state.State, seen Seen, now time.Time, m *state.Machine) bool {
+func present(seen Seen, now time.Time, m *state.Machine) bool {
 	return m.State == state.MachineActive && m.Host != nil && seen.Up(m.ID, now) && seen.Machines[m.ID].Report.Paused == raylink.ReasonNone
 }
 
@@ -73,14 +73,9 @@ func lastAsked(s *state.State, id raylink.MachineID) (at time.Time) {
 
 // returned says whether a machine was away since its last proof, and is back for long enough. Who could show his machines while the others are away, and have them
 // all hired later, had one of them only. In a mass loss all are away, and it is us.
-func returned(s *state.State, seen Seen, now time.Time, m *state.Machine) bool {
-	last := seen.Machines[m.ID]
-	back := last.Back
-	if last.Resumed.After(back) {
-		back = last.Resumed
-	}
-	asked := lastAsked(s, m.ID)
-	return back.After(asked) && now.Sub(asked) >= ReturnRest && now.Sub(back) <= ReturnFor && !seen.loss.has(m.ID)
+func returned(s *state.State, seen Seen, now time.Time, id raylink.MachineID) bool {
+	back, asked := seen.Returned[id], lastAsked(s, id)
+	return back.After(asked) && now.Sub(asked) >= ReturnRest && now.Sub(back) <= ReturnFor && !seen.loss.has(id)
 }
 
 // open gives the proofs that a machine which is due is to begin, with those of its owner's others where it is idle.

@@ -49,6 +49,7 @@ func newOwned(t *testing.T, n int) *owned {
 	f.begins, f.away = func(string) bool { return true }, func(string) bool { return false }
 	f.apply(&state.JoinMember{ID: "n1", Raft: "n1:1", API: "https://n1:1"}, &state.SetProofPolicy{Policy: state.DefaultProofPolicy()})
 	f.owner = f.account("sam", "")
+	f.seen.Returned = map[raylink.MachineID]time.Time{}
 	f.least, _, _ = catalogue.Band(f.device())
 	for range n {
 		f.join()
@@ -115,7 +116,7 @@ func (f *owned) wait(end time.Time) {
 			next = f.now
 			break
 		}
-		for _, at := range []time.Time{known.Next, known.Until, f.seen.Machines[f.id(name)].Back.Add(ReturnRest)} {
+		for _, at := range []time.Time{known.Next, known.Until, f.seen.Returned[f.id(name)].Add(ReturnRest)} {
 			if at.After(f.now) && at.Before(next) {
 				next = at
 			}
@@ -140,14 +141,14 @@ func (f *owned) hear(name string) {
 		f.gone[name] = f.now.Sub(last.At) > UpFor
 		return
 	}
-	next := MachineSeen{At: f.now, Gap: last.Gap, Back: last.Back, Resumed: last.Resumed}
+	next := MachineSeen{At: f.now, Gap: last.Gap, Back: last.Back}
 	if known && f.gone[name] {
-		next.Gap, next.Back = last.At, f.now
+		next.Gap, next.Back, f.seen.Returned[id] = last.At, f.now, f.now
 	}
 	if paused {
 		next.Report.Paused = raylink.ReasonPaused
 	} else if last.Report.Paused != raylink.ReasonNone {
-		next.Resumed = f.now
+		f.seen.Returned[id] = f.now
 	}
 	f.seen.Machines[id], f.gone[name] = next, false
 }

@@ -70,7 +70,8 @@ type Seen struct {
 	Since    time.Time // when this leader began to listen
 	Machines map[raylink.MachineID]MachineSeen
 	Gateways map[raylink.GatewayID]GatewaySeen
-	Checked  map[state.Word]bool // whether the signatures of words (Words) hold; one that is not in it is checked in the look itself
+	Returned map[raylink.MachineID]time.Time // who came back from a silence longer than UpFor, or from a pause, and when, in the last ReturnFor
+	Checked  map[state.Word]bool             // whether the signatures of words (Words) hold; one that is not in it is checked in the look itself
 
 	loss    *Loss    // looked for once in each look
 	Entropy [32]byte // minted for this look: the ids of what it opens follow from it
@@ -82,8 +83,6 @@ type MachineSeen struct {
 	Report wire.AgentReport
 	Gap    time.Time // when it was heard last before it was silent for longer than UpFor, the last time that it was
 	Back   time.Time // when it came back from that
-
-	Resumed time.Time // when it said that it is paused no longer, the last time
 }
 
 // GatewaySeen is a gateway's last report.

@@ -274,6 +274,31 @@ func TestMemoryKeepsWhatIsSaidOnce(t *testing.T) {
 	})
 }
 
+// TestMemoryKnowsWhoReturned: who was silent for too long, or paused, is known for a while after he is back; who reports all the time is not.
+func TestMemoryKnowsWhoReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMemory()
+		hear := func(id raylink.MachineID, why raylink.Reason) { m.Agent(id, wire.AgentReport{Paused: why}) }
+		hear("m-silent", "")
+		hear("m-paused", raylink.ReasonPaused)
+		for range 3 {
+			hear("m-steady", "")
+			time.Sleep(plan.UpFor)
+		}
+		hear("m-silent", "")
+		hear("m-paused", "")
+		hear("m-steady", "")
+		back, seen := time.Now(), m.Seen()
+		if len(seen.Returned) != 2 || !seen.Returned["m-silent"].Equal(back) || !seen.Returned["m-paused"].Equal(back) {
+			t.Errorf("%v", seen.Returned)
+		}
+		time.Sleep(plan.ReturnFor + time.Second)
+		if now := m.Seen(); len(now.Returned) != 0 || len(seen.Returned) != 2 {
+			t.Errorf("later %v; what was given out is %v", now.Returned, seen.Returned)
+		}
+	})
+}
+
 // TestHeartbeatsWakeNobody: only what says something new wakes the loop before its beat.
 func TestHeartbeatsWakeNobody(t *testing.T) {
 	m := NewMemory()

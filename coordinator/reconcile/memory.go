@@ -20,6 +20,7 @@ type Memory struct {
 	since    time.Time
 	machines map[raylink.MachineID]plan.MachineSeen
 	gateways map[raylink.GatewayID]plan.GatewaySeen
+	returned map[raylink.MachineID]time.Time
 	news     chan struct{}
 }
 
@@ -37,6 +38,7 @@ func (m *Memory) Reset() {
 	m.since = time.Now()
 	m.machines = map[raylink.MachineID]plan.MachineSeen{}
 	m.gateways = map[raylink.GatewayID]plan.GatewaySeen{}
+	m.returned = map[raylink.MachineID]time.Time{}
 }
 
 // Agent keeps an agent's report.
@@ -44,12 +46,13 @@ func (m *Memory) Agent(id raylink.MachineID, r wire.AgentReport) {
 	now := time.Now()
 	m.mu.Lock()
 	last, heard := m.machines[id]
-	next := plan.MachineSeen{At: now, Report: r, Gap: last.Gap, Back: last.Back, Resumed: last.Resumed}
+	next := plan.MachineSeen{At: now, Report: r, Gap: last.Gap, Back: last.Back}
 	if last.Report.Paused != raylink.ReasonNone && r.Paused == raylink.ReasonNone {
-		next.Resumed = now
+		m.returned[id] = now
 	}
 	if heard && now.Sub(last.At) > plan.UpFor {
 		next.Gap, next.Back = last.At, now
+		m.returned[id] = now
 	}
 	if r.Host == nil { // told only when it changes
 		next.Report.Host = last.Report.Host
@@ -73,7 +76,8 @@ func (m *Memory) Gateway(id raylink.GatewayID, r wire.GatewayReport) {
 func (m *Memory) Seen() plan.Seen {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	seen := plan.Seen{Since: m.since, Machines: maps.Clone(m.machines), Gateways: maps.Clone(m.gateways)}
+	maps.DeleteFunc(m.returned, func(_ raylink.MachineID, at time.Time) bool { return time.Since(at) > plan.ReturnFor })
+	seen := plan.Seen{Since: m.since, Machines: maps.Clone(m.machines), Gateways: maps.Clone(m.gateways), Returned: maps.Clone(m.returned)}
 	rand.Read(seen.Entropy[:])
 	return seen
 }
