@@ -121,7 +121,12 @@ func (c *Config) check() error {
 	if err := c.checkSettings(); err != nil {
 		return err
 	}
-	if c.Runtime != RuntimeScripted && os.Geteuid() != 0 {
+	return c.checkUser(os.Geteuid())
+}
+
+// checkUser refuses a user who cannot do what the agent does.
+func (c *Config) checkUser(uid int) error {
+	if c.Runtime != RuntimeScripted && uid != 0 {
 		return raylink.Errorf(raylink.CodeForbidden, "the agent needs root: it puts network interfaces into the containers of its leases").
 			WithHint("run it with sudo, or as the container that README.md shows")
 	}

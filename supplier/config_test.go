@@ -71,6 +71,29 @@ func TestOffer(t *testing.T) {
 	}
 }
 
+// TestOfferThatNobodyTakes: coordinators take no notice of an offer that no machine can mean, so the agent refuses it before it begins.
+func TestOfferThatNobodyTakes(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	for name, spoil := range map[string]func(*Config){
+		"nothing":      func(*Config) {},
+		"a dear core":  func(c *Config) { c.CPUHour = raylink.MaxRate + 1 },
+		"a dear GPU":   func(c *Config) { c.GPUHour = raylink.MaxRate + 1 },
+		"a long label": func(c *Config) { c.Labels = []string{"zone=" + strings.Repeat("x", raylink.MaxLabel+1)} },
+		"two lines":    func(c *Config) { c.Labels = []string{"zone=a\nb"} },
+		"no memory":    func(c *Config) { c.Memory = 1 << 20 },
+	} {
+		config := Config{CPUs: raylink.Unit, Memory: 1 << 30}
+		spoil(&config)
+		offer, err := config.offer(device.Machine{Arch: "amd64"})
+		if err == nil {
+			err = config.whole(&offer, &raylink.Host{}, log)
+		}
+		if (err == nil) != (name == "nothing") || err != nil && raylink.AsError(err).Code != raylink.CodeInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestConfigRefusals(t *testing.T) {
 	good := Config{Data: "/var/lib/raylink/supplier", Runtime: RuntimeScripted, DataPlanes: PlanesAuto, Name: "box"}
 	if err := good.check(); err != nil {

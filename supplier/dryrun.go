@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -43,11 +44,9 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 	if w.Offer, err = config.offer(has); err != nil {
 		return w, err
 	}
-	if no := raylink.AsError(Refusal(config)); no != nil {
-		w.Refused = no.Message + "; " + no.Hint
-	}
+	w.Refused = refused(config, os.Geteuid())
 	host := hostOf(ctx, config.Runtime, w.Offer, slog.New(slog.DiscardHandler))
-	if err := config.offerGPUs(&w.Offer, host, slog.New(slog.DiscardHandler)); err != nil {
+	if err := config.whole(&w.Offer, host, slog.New(slog.DiscardHandler)); err != nil {
 		return w, err
 	}
 	for _, d := range host.Devices {
@@ -62,6 +61,8 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 		join = "none: it has joined before"
 	} else if config.Join == "" {
 		join = "none: without --join it would stop here"
+	} else if err := client.CheckURL(config.Join); err != nil {
+		return w, err
 	}
 	w.Items = []WouldItem{
 		{"network", join, "UDP from a port of the system's choice, for the lease's encrypted mesh; TLS to gateways", "with the agent, or the lease"},
@@ -84,6 +85,19 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 		w.Items[8].Then = "/dev/net/tun, by the data plane; the lease has a /dev of its own, and no GPU"
 	}
 	return w, nil
+}
+
+// refused says why an agent of this user would stop before it did anything.
+func refused(config Config, uid int) string {
+	no := Refusal(config)
+	if no == nil {
+		no = config.checkUser(uid)
+	}
+	if no == nil {
+		return ""
+	}
+	told := raylink.AsError(no)
+	return told.Message + "; " + told.Hint
 }
 
 // wouldRun is what an agent makes without an engine, in place of containers and images.

@@ -65,3 +65,11 @@ func (c *Config) offerGPUs(offer *raylink.Offer, host *raylink.Host, log *slog.L
 	}
 	return nil
 }
+
+// whole completes an offer with the host's devices, and refuses one that the coordinators would: they take no notice of it, and nobody would learn why.
+func (c *Config) whole(offer *raylink.Offer, host *raylink.Host, log *slog.Logger) error {
+	if err := c.offerGPUs(offer, host, log); err != nil {
+		return err
+	}
+	return offer.Check()
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 	_ "time/tzdata" // the hours of an owner hold in images without a time zone database, too
 
@@ -70,6 +71,9 @@ func ChangeOwner(data string, change func(*Owner) error) (Owner, error) {
 	if err := o.check(); err != nil {
 		return o, err
 	}
+	if err := o.checkPrices(); err != nil {
+		return o, err
+	}
 	return o, save(filepath.Join(data, ownerFile), o)
 }
 
@@ -88,6 +92,16 @@ func (o *Owner) check() error {
 	return nil
 }
 
+// checkPrices refuses what no coordinator takes. Only a change is held against it: a file with such a price is of an agent that did not look, and its hours hold.
+func (o *Owner) checkPrices() error {
+	for _, rate := range []*money.Rate{o.CPUHour, o.GPUHour} {
+		if rate != nil && (*rate < 0 || *rate > raylink.MaxRate) {
+			return invalid("%s is no price: an hour costs from 0 to %s", *rate, money.Rate(raylink.MaxRate))
+		}
+	}
+	return nil
+}
+
 func (o *Owner) zone() (*time.Location, error) {
 	if o.Zone == "Local" { // says nothing to an agent in a container
 		return nil, fmt.Errorf("time zone %q is known to one process only", o.Zone)
@@ -97,6 +111,26 @@ func (o *Owner) zone() (*time.Location, error) {
 		return nil, fmt.Errorf("time zone %q is not known: %w", o.Zone, err)
 	}
 	return zone, nil
+}
+
+// HomeZone is the time zone that a machine's own clocks show: the one that TZ names, else the one that localtime, /etc/localtime, is a link to; empty where
+// neither says.
+func HomeZone(tz, localtime string) string {
+	name := strings.TrimPrefix(tz, ":")
+	if name == "" || name == localtime {
+		link, err := os.Readlink(localtime)
+		if err != nil {
+			return ""
+		}
+		name = link
+	}
+	if _, zone, ok := strings.Cut(name, "/zoneinfo/"); ok {
+		return zone
+	}
+	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
+		return ""
+	}
+	return name
 }
 
 func (o *Owner) week() (hours.Week, error) {

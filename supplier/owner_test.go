@@ -85,7 +85,8 @@ func TestOwnerIsKept(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("owner.json has mode %v (%v)", info.Mode(), err)
 	}
-	for _, bad := range []Owner{{Hours: "someday"}, {Zone: "Mars/Olympus"}, {Zone: "Local"}, {Zone: "../../etc/passwd"}} {
+	dear, below := money.Rate(raylink.MaxRate+1), money.Rate(-1)
+	for _, bad := range []Owner{{CPUHour: &dear}, {GPUHour: &dear}, {CPUHour: &below}, {Hours: "someday"}, {Zone: "Mars/Olympus"}, {Zone: "Local"}, {Zone: "../../etc/passwd"}} {
 		if _, err := ChangeOwner(dir, func(o *Owner) error { *o = bad; return nil }); raylink.AsError(err).Code != raylink.CodeInvalid {
 			t.Errorf("%+v is kept: %v", bad, err)
 		}
@@ -99,6 +100,46 @@ func TestOwnerIsKept(t *testing.T) {
 	}
 	if _, err := ChangeOwner(filepath.Join(dir, "none"), func(*Owner) error { return nil }); raylink.AsError(err).Code != raylink.CodeNotFound {
 		t.Errorf("no directory gives %v", err)
+	}
+}
+
+// TestDearPriceKeepsTheHours: a file of before prices were looked at still says when the machine may be used.
+func TestDearPriceKeepsTheHours(t *testing.T) {
+	dir, dear := t.TempDir(), money.Rate(raylink.MaxRate+1)
+	if err := save(filepath.Join(dir, ownerFile), Owner{Hours: "sat-sun", CPUHour: &dear}); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := ReadOwner(dir); err != nil || o.Hours != "sat-sun" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// TestHomeZone: what a machine's TZ and its /etc/localtime say, in the ways in which they say it.
+func TestHomeZone(t *testing.T) {
+	localtime := filepath.Join(t.TempDir(), "localtime")
+	for _, c := range []struct{ tz, link, zone string }{
+		{"", "", ""},
+		{"Asia/Kathmandu", "", "Asia/Kathmandu"},
+		{":Asia/Kathmandu", "/usr/share/zoneinfo/Europe/Berlin", "Asia/Kathmandu"},
+		{"", "/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"},
+		{"", "../usr/share/zoneinfo/Etc/UTC", "Etc/UTC"},
+		{"", "/var/db/timezone/zoneinfo/America/Indiana/Knox", "America/Indiana/Knox"}, // a Mac's
+		{localtime, "/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"},
+		{":" + localtime, "/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"},
+		{":/usr/share/zoneinfo/Europe/Berlin", "", "Europe/Berlin"},
+		{"", "/etc/somewhere", ""},
+	} {
+		if err := os.RemoveAll(localtime); err != nil {
+			t.Fatal(err)
+		}
+		if c.link != "" {
+			if err := os.Symlink(c.link, localtime); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := HomeZone(c.tz, localtime); got != c.zone {
+			t.Errorf("TZ=%q and a link to %q say %q, not %q", c.tz, c.link, got, c.zone)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 		return err
 	}
 	host := hostOf(ctx, config.Runtime, offer, log)
-	if err := config.offerGPUs(&offer, host, log); err != nil {
+	if err := config.whole(&offer, host, log); err != nil {
 		return err
 	}
 	store := files{root: filepath.Clean(config.Data)}

@@ -151,8 +151,10 @@ func (f files) takeOver(ctx context.Context) (unlock func(), err error) {
 	if unlock, err = f.lock(); err == nil {
 		return unlock, nil
 	}
-	if runs, err := Runs(f.root); err != nil || !runs {
+	if runs, err := Runs(f.root); err != nil {
 		return nil, err
+	} else if !runs {
+		return f.lock() // the agent has just ended, or the lock cannot be had at all
 	}
 	now := time.Now().UTC()
 	if _, err := ChangeOwner(f.root, func(o *Owner) error { o.Ends = &now; return nil }); err != nil {

@@ -2,6 +2,7 @@ package supplier
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -142,6 +143,18 @@ func TestUninstallAsksWhileSomebodyWouldLose(t *testing.T) {
 	}
 }
 
+// TestUninstallNeedsTheLock: where no agent runs and its directory cannot be locked, on a disk that is mounted read-only say, the reason is told.
+func TestUninstallNeedsTheLock(t *testing.T) {
+	data := used(t)
+	lock := filepath.Join(data, "lock")
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := Uninstall(t.Context(), scriptedConfig(data), true, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "locking the agent's directory") {
+		t.Errorf("%+v, %v", gone, err)
+	}
+}
+
 // TestUninstallEndsTheAgent: an agent that runs elsewhere, in a container too, ends itself when its owner's settings say so.
 func TestUninstallEndsTheAgent(t *testing.T) {
 	data := used(t)
@@ -238,6 +251,13 @@ func TestDryRunChangesNothing(t *testing.T) {
 	}
 	if after := tree(t, parent); !slices.Equal(before, after) {
 		t.Errorf("before %q, after %q", before, after)
+	}
+	if told := refused(config, 1000); !strings.Contains(told, "sudo") {
+		t.Errorf("a user who is not root is told %q", told)
+	}
+	config.Join = "nonsense"
+	if _, err := DryRun(t.Context(), config); raylink.AsError(err).Code != raylink.CodeInvalid {
+		t.Errorf("it would ask %q: %v", config.Join, err)
 	}
 	// What it says is what the agent will offer, by the same function.
 	host := hostOf(t.Context(), RuntimeDocker, w.Offer, slog.New(slog.DiscardHandler))

@@ -50,7 +50,7 @@ func offers(s *state.State, seen Seen, now time.Time) []state.Command {
 	var steps []state.Command
 	for _, id := range hits(seen.Machines, func(id raylink.MachineID, said MachineSeen) bool {
 		offer, m := said.Report.Offer, s.Machines[id]
-		return m != nil && offer != nil && now.Sub(m.OfferedAt) >= OfferRest && !sameOffer(*offer, m.Offer) && state.CheckOffer(*offer) == nil
+		return m != nil && offer != nil && now.Sub(m.OfferedAt) >= OfferRest && !sameOffer(*offer, m.Offer) && offer.Check() == nil
 	}) {
 		steps = append(steps, &state.SetOffer{ID: id, Offer: *seen.Machines[id].Report.Offer})
 	}

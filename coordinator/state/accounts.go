@@ -3,7 +3,6 @@ package state
 import (
 	"strings"
 	"time"
-	"unicode"
 
 	"raylink/billing/ledger"
 	"raylink/billing/money"
@@ -63,9 +62,7 @@ func CheckName(what, name string) error {
 	return nil
 }
 
-func printable(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar })
-}
+func printable(text string) bool { return raylink.Printable(text) }
 
 func checkHash(hash string) error {
 	if len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "" {

@@ -57,49 +57,13 @@ type Member struct {
 	JoinedAt time.Time
 }
 
-// Bounds of an offer: more is refused as a mistake or a lie.
+// Bounds of an offer, which Offer.Check looks at, bound what is asked of one, too.
 const (
-	maxCores  = 1024 * raylink.Unit
-	maxMemory = 64 << 40
-	maxGPUs   = 64 * raylink.Unit
-	maxRate   = 10_000_000_000 // 10,000 USD/h
-	maxLabels = 64
-	maxLabel  = 128 // bytes of a label's name or value, an accelerator's or custom resource's name
+	maxCores  = raylink.MaxCores
+	maxMemory = raylink.MaxMemory
+	maxGPUs   = raylink.MaxGPUs
+	maxLabel  = raylink.MaxLabel
 )
-
-// CheckOffer refuses what no machine can mean.
-func CheckOffer(o raylink.Offer) error {
-	r := o.Resources
-	switch {
-	case r.CPU <= 0 || r.CPU > maxCores:
-		return raylink.Errorf(raylink.CodeInvalid, "an offer has more than 0 and at most %d cores", maxCores/raylink.Unit)
-	case r.Memory < 64<<20 || r.Memory > maxMemory:
-		return raylink.Errorf(raylink.CodeInvalid, "an offer has from 64 MiB to 64 TiB of memory")
-	case r.GPU < 0 || r.GPU > maxGPUs || r.GPU%raylink.Unit != 0:
-		return raylink.Errorf(raylink.CodeInvalid, "an offer has from 0 to %d whole GPUs", maxGPUs/raylink.Unit)
-	case o.CPUHour < 0 || o.GPUHour < 0 || o.CPUHour > maxRate || o.GPUHour > maxRate:
-		return raylink.Errorf(raylink.CodeInvalid, "a price is from 0 to 10,000 USD an hour")
-	case o.Arch != "amd64" && o.Arch != "arm64":
-		return raylink.Errorf(raylink.CodeUnsupported, "unknown architecture %q", o.Arch).WithHint("amd64 and arm64 are known")
-	case len(o.Labels) > maxLabels || len(r.Custom) > maxLabels:
-		return raylink.Errorf(raylink.CodeInvalid, "an offer has at most %d labels and %d custom resources", maxLabels, maxLabels)
-	}
-	word := func(text string) bool { return len(text) <= maxLabel && printable(text) }
-	if !word(o.Accelerator) {
-		return raylink.Errorf(raylink.CodeInvalid, "an accelerator's name has at most %d bytes of printable characters", maxLabel)
-	}
-	for k, v := range o.Labels {
-		if !word(k) || !word(v) || k == "" {
-			return raylink.Errorf(raylink.CodeInvalid, "a label's name and value have at most %d bytes of printable characters", maxLabel)
-		}
-	}
-	for k, v := range r.Custom {
-		if !word(k) || k == "" || v <= 0 {
-			return raylink.Errorf(raylink.CodeInvalid, "a custom resource has a name of at most %d bytes and a positive quantity", maxLabel)
-		}
-	}
-	return nil
-}
 
 func checkPublicKey(text string) (ed25519.PublicKey, error) {
 	key, ok := identity.DecodeKey(text)
@@ -131,7 +95,7 @@ func (c *JoinMachine) apply(s *State) (any, error) {
 	if err := CheckName("the machine's name", c.Name); err != nil {
 		return nil, err
 	}
-	if err := CheckOffer(c.Offer); err != nil {
+	if err := c.Offer.Check(); err != nil {
 		return nil, err
 	}
 	if m, ok := s.Machines[c.ID]; ok && m.State == MachineBanned {
@@ -162,7 +126,7 @@ func (c *SetOffer) apply(s *State) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckOffer(c.Offer); err != nil {
+	if err := c.Offer.Check(); err != nil {
 		return nil, err
 	}
 	m.Offer, m.OfferedAt = c.Offer, s.Now

@@ -150,6 +150,12 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
+// CheckURL refuses what is not the URL of a coordinator.
+func CheckURL(raw string) error {
+	_, err := cleanURLs([]string{raw})
+	return err
+}
+
 // cleanURLs checks base URLs and brings them into one form, without a slash at the end.
 func cleanURLs(list []string) ([]string, error) {
 	var urls []string

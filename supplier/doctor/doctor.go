@@ -118,6 +118,7 @@ type Engine struct {
 type Disk struct {
 	What, Path string
 	Free       int64
+	Closed     string // why nothing can be written there, of what the agent writes to
 	Err        string
 }
 
@@ -206,6 +207,9 @@ func engine(f Facts) []Finding {
 	if f.Alone != nil {
 		return one("engine", OK, "", "none is asked: leases run as processes (--runtime process)")
 	}
+	if f.Engine == nil && strings.Contains(f.EngineErr, "permission denied") {
+		return one("engine", Missing, "run this with sudo", "this user may not ask the container engine: %s", f.EngineErr)
+	}
 	if f.Engine == nil {
 		return one("engine", Missing, "install Docker (apt install docker.io), start it (systemctl start docker), and in a container add -v /var/run/docker.sock:/var/run/docker.sock",
 			"no container engine answers: %s", f.EngineErr)
@@ -275,6 +279,8 @@ func disks(f Facts) []Finding {
 		switch {
 		case d.Err != "":
 			out = append(out, one(name, Note, "", "%s cannot be looked at from here: %s", d.Path, d.Err)...)
+		case d.Closed != "":
+			out = append(out, one(name, Missing, "mount it such that it can be written to, or name another directory with --data", "nothing can be written to %s: %s", d.Path, d.Closed)...)
 		case d.Free < diskMissing:
 			out = append(out, one(name, Missing, "free some: the worker image and a lease need 8 GiB at least; `docker image prune` may help", "%s has %s left", d.Path, gib(d.Free))...)
 		case d.Free < diskWarning:

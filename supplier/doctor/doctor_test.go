@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,7 @@ func spoils() []spoilt {
 		{"sandbox", Warning, "filters no", func(f *Facts) { f.Engine.Security = []string{"name=apparmor"} }},
 		{"sandbox", Note, "leases have user namespaces", func(f *Facts) { f.Engine.Security = append(f.Engine.Security, "name=userns") }},
 		{"image", Note, "first lease fetches", func(f *Facts) { f.HasImage = false }},
+		{"disk data", Missing, "nothing can be written", func(f *Facts) { f.Disks[0].Closed = "read-only file system" }},
 		{"disk data", Missing, "7.0 GiB", func(f *Facts) { f.Disks[0].Free = 7 << 30 }},
 		{"disk data", Warning, "20.0 GiB", func(f *Facts) { f.Disks[0].Free = 20 << 30 }},
 		{"cores", Warning, "9 cores are offered", func(f *Facts) { f.Offered.CPU = 9 * raylink.Unit }},
@@ -201,6 +203,28 @@ func TestLook(t *testing.T) {
 	}
 	if text(dir) != "" || len(Judge(f)) < 8 {
 		t.Error("looking made something, or is not judged")
+	}
+}
+
+// TestAnEngineOfOthers: whoever may not ask the engine is not told to install one.
+func TestAnEngineOfOthers(t *testing.T) {
+	f := well()
+	f.Engine, f.EngineErr = nil, "permission denied while trying to connect to the Docker daemon socket"
+	if told := engine(f); told[0].Level != Missing || strings.Contains(told[0].Remedy, "install") {
+		t.Errorf("%+v", told)
+	}
+}
+
+// TestLookAtAClosedDirectory: an identity that cannot be looked at is not said to be none, and a directory that cannot be made is told.
+func TestLookAtAClosedDirectory(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := Look(t.Context(), Ask{Data: file + "/data"})
+	if f.IdentityErr == "" || f.Disks[0].Closed == "" {
+		t.Errorf("identity %q, directory %q", f.IdentityErr, f.Disks[0].Closed)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -231,6 +232,7 @@ func machineOf(data string) string {
 
 func (f *Facts) disks() {
 	f.Disks = []Disk{disk("data", f.Data)}
+	f.Disks[0].Closed = closed(f.Data)
 	if f.Engine != nil && f.Engine.Root != "" {
 		f.Disks = append(f.Disks, disk("engine", f.Engine.Root))
 	}
@@ -253,9 +255,27 @@ func disk(what, name string) Disk {
 	}
 }
 
+// closed says why root cannot write to a directory, or make it; empty where it can. Whoever is not root is told so, and no more.
+func closed(name string) string {
+	for at := name; ; at = filepath.Dir(at) {
+		err := unix.Access(at, unix.W_OK)
+		if errors.Is(err, unix.ENOENT) && at != filepath.Dir(at) {
+			continue
+		}
+		if err == nil || errors.Is(err, unix.EACCES) && os.Geteuid() != 0 {
+			return ""
+		}
+		return err.Error()
+	}
+}
+
 // group asks every coordinator that is known, with the group's own CA.
 func (f *Facts) group(ctx context.Context, ask Ask) {
 	dir := filepath.Join(ask.Data, "identity")
+	if _, err := os.Stat(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.IdentityErr = reason(err)
+		return
+	}
 	if !client.Joined(dir) {
 		if ask.Join != "" {
 			f.Coordinators = []Coordinator{dial(ctx, ask.Join)}

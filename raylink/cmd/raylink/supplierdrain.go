@@ -63,7 +63,21 @@ func (a *app) changed(ctx context.Context, format string, config supplier.Config
 			how = "The agent does not run, and the group was not told (" + raylink.AsError(err).Message + "); it holds from the agent's next start on."
 		}
 	}
-	return a.show(format, ownerAnswer{Owner: o, Will: will, Runs: runs}, writeOwner(o, will, how))
+	answer := ownerAnswer{Owner: o, Will: will, Runs: runs, Asks: asks(config.Data)}
+	return a.show(format, answer, writeOwner(answer, how))
+}
+
+// asks is what the agent last asked; nil while that rests on a price of its owner's, or on no agent at all.
+func asks(data string) *asked {
+	view, found, _, err := supplier.ReadView(data)
+	if err != nil || !found || view.Owner.CPUHour != nil || view.Owner.GPUHour != nil {
+		return nil
+	}
+	out := asked{CPUHour: view.Offer.CPUHour}
+	if view.Offer.Resources.GPU > 0 {
+		out.GPUHour = view.Offer.GPUHour
+	}
+	return &out
 }
 
 // onGroup has the group do something with this machine, in the machine's own name.

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -40,7 +42,11 @@ func (a *app) local(c *cobra.Command, shown []string, run func(ctx context.Conte
 		if err != nil {
 			return usage(c, "%v", err)
 		}
-		return run(c.Context(), config, args, log)
+		err = run(c.Context(), config, args, log)
+		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+			return raylink.Errorf(raylink.CodeForbidden, "%v", err).WithHint("the agent's directory is root's: run this with sudo")
+		}
+		return err
 	}
 	return c
 }

@@ -14,7 +14,7 @@ func (a *app) supplierPrice() *cobra.Command {
 	c := &cobra.Command{
 		Use: "price", Short: "Show or change what this machine asks for an hour; running leases keep their price", Args: wants(),
 		Long: `Price changes the asking price of a core or a GPU for an hour, in USD, for leases to come. It goes before the agent's settings; --reset returns
-to those.`,
+to those. The market has a new price within a minute.`,
 		Example: "  raylink supplier price --cpu-hour 0.03\n  raylink supplier price --gpu-hour 1.20\n  raylink supplier price --reset",
 	}
 	cpu := c.Flags().String("cpu-hour", "", "price of one core for an hour, in USD")

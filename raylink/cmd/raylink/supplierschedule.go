@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"raylink/billing/money"
 	"raylink/raylink"
 	"raylink/supplier"
 )
@@ -18,6 +20,13 @@ type ownerAnswer struct {
 	Owner supplier.Owner `json:"owner"`
 	Will  supplier.Will  `json:"will"` // what that comes to now
 	Runs  bool           `json:"agent_runs"`
+	Asks  *asked         `json:"asks,omitempty"` // where no price was set here, and an agent has told its offer
+}
+
+// asked is what an agent asks by its own settings. Without GPUs it asks nothing for them.
+type asked struct {
+	CPUHour money.Rate `json:"cpu_hour"`
+	GPUHour money.Rate `json:"gpu_hour,omitempty"`
 }
 
 func (a *app) supplierSchedule() *cobra.Command {
@@ -55,7 +64,7 @@ Tenants see when the machine leaves; what still runs at the end of the hours is 
 			if *zone != "" {
 				o.Zone = *zone
 			} else if o.Zone == "" {
-				o.Zone = a.getenv("TZ")
+				o.Zone = supplier.HomeZone(a.getenv("TZ"), "/etc/localtime")
 			}
 			return nil
 		})
@@ -67,9 +76,10 @@ Tenants see when the machine leaves; what still runs at the end of the hours is 
 }
 
 // writeOwner shows the owner's settings to people.
-func writeOwner(o supplier.Owner, will supplier.Will, how string) func(io.Writer) {
+func writeOwner(answer ownerAnswer, how string) func(io.Writer) {
 	return func(w io.Writer) {
-		now, hours, next, leaves, until, cpu, gpu := "open to leases", "always", "", "", "", "", ""
+		o, will := answer.Owner, answer.Will
+		now, hours, next, leaves, until := "open to leases", "always", "", "", ""
 		if will.Reason != raylink.ReasonNone {
 			now = "nothing new: " + will.Reason.Words()
 		}
@@ -89,13 +99,27 @@ func writeOwner(o supplier.Owner, will supplier.Will, how string) func(io.Writer
 		if o.Paused != nil && o.Until != nil {
 			until = o.Until.In(zone).Format("Mon 2006-01-02 15:04 MST")
 		}
-		if o.CPUHour != nil {
-			cpu = rate(*o.CPUHour) + " a core"
-		}
-		if o.GPUHour != nil {
-			gpu = rate(*o.GPUHour) + " a GPU"
-		}
-		pairs(w, "", "now", now, "hours", hours, "next change", next, "leaves", leaves, "paused until", until, "price", cpu, "", gpu)
+		pairs(w, "", "now", now, "hours", hours, "next change", next, "leaves", leaves, "paused until", until, "price", prices(answer))
 		fmt.Fprintln(w, how)
 	}
+}
+
+// prices are those that the owner set, and beside them what the agent's settings say.
+func prices(answer ownerAnswer) string {
+	var out []string
+	add := func(set *money.Rate, asks money.Rate, of string) {
+		switch {
+		case set != nil:
+			out = append(out, rate(*set)+" a "+of)
+		case asks != 0:
+			out = append(out, rate(asks)+" a "+of+", as the agent's settings say")
+		}
+	}
+	var asks asked
+	if answer.Asks != nil {
+		asks = *answer.Asks
+	}
+	add(answer.Owner.CPUHour, asks.CPUHour, "core")
+	add(answer.Owner.GPUHour, asks.GPUHour, "GPU")
+	return strings.Join(out, "; ")
 }
