@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ type judged struct {
 	Machine  string         `json:"machine"`
 	Device   string         `json:"device"`
 	Judge    string         `json:"judge"`
+	SHA256   string         `json:"sha256"`  // of the transcript, as `raylink challenge show` names it
 	Verdict  string         `json:"verdict"` // right, wrong
 	Why      string         `json:"why,omitempty"`
 	Task     challenge.Task `json:"task"`
@@ -35,7 +37,8 @@ func (a *app) challengeVerify() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Judge an exported transcript again, without the network",
 		Long: `Verify judges the transcript of a proof of compute anywhere: it derives the device's seed from whose proof it is, computes the tiles that were
-drawn, and walks the parts of the memory that were drawn, bit for bit as the coordinator did. How long the device took is the judge's word, and is shown.
+drawn, and walks the parts of the memory that were drawn, bit for bit as the coordinator did. Who judged, and how long the device took,
+is the judge's word: the transcript is his where its SHA-256 is the one that "raylink challenge show" names.
 The exit code is 0 for a right answer alone.`,
 		Example: "  raylink challenge verify proof.json\n  raylink challenge verify - -o json < proof.json", Args: wants("FILE"),
 	}
@@ -80,7 +83,7 @@ func judge(data []byte) (judged, error) {
 	began := time.Now()
 	err = challenge.Verify(t, by)
 	found := judged{
-		Proof: t.Proof, Machine: t.Machine, Device: t.Device, Judge: t.Judge, Verdict: "right", Task: t.Task,
+		Proof: t.Proof, Machine: t.Machine, Device: t.Device, Judge: t.Judge, SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Verdict: "right", Task: t.Task,
 		Millis: t.Millis(), WalkMs: t.WalkMillis(), Rate: challenge.Rate(t.Task, t.Millis()), Kernel: by.Name(), VerifyMs: time.Since(began).Milliseconds(),
 	}
 	switch {
@@ -97,7 +100,7 @@ func (a *app) showJudged(w io.Writer, j judged) {
 	if j.Task.Walks() {
 		walk = fmt.Sprintf("%d steps through %d MiB in %d ms; %d of %d lanes opened", j.Task.Steps, j.Task.Memory>>20, j.WalkMs, j.Task.Checks, j.Task.Segments)
 	}
-	pairs(w, "", "proof", j.Proof, "machine", j.Machine, "device", j.Device, "judged by", j.Judge,
+	pairs(w, "", "proof", ofStranger(j.Proof), "machine", ofStranger(j.Machine), "device", ofStranger(j.Device), "judged by", ofStranger(j.Judge), "transcript", j.SHA256,
 		"products", fmt.Sprintf("%d of %d×%d in %d ms: %d million multiply-adds/s", j.Task.Links, j.Task.Size, j.Task.Size, j.Millis, j.Rate),
 		"opened", fmt.Sprintf("%d of %d tiles", j.Task.Openings, j.Task.Links*j.Task.TilesPerLink()), "walk", walk,
 		"here", fmt.Sprintf("%d ms, %s", j.VerifyMs, j.Kernel))
@@ -105,4 +108,12 @@ func (a *app) showJudged(w io.Writer, j judged) {
 	if j.Why != "" {
 		fmt.Fprintf(w, "  %s\n", a.paint(a.out, red, j.Why))
 	}
+}
+
+// ofStranger shows what somebody wrote into a file: as it is, or quoted where it would move the cursor, or pass for a line of ours.
+func ofStranger(text string) string {
+	if raylink.Printable(text) {
+		return text
+	}
+	return fmt.Sprintf("%q", text)
 }
