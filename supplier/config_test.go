@@ -2,9 +2,13 @@ package supplier
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -125,6 +129,18 @@ func TestRunSaysHowToJoin(t *testing.T) {
 	config.Join = "https://127.0.0.1:1"
 	if told := raylink.AsError(Run(t.Context(), config, log)); told == nil || !strings.Contains(told.Hint, "--join-token-file") {
 		t.Errorf("without a token Run says %+v", told)
+	}
+}
+
+// TestNoEngineCostsNoToken: where no engine answers nobody is asked to let the machine in: a token is good once.
+func TestNoEngineCostsNoToken(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+	asked := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a coordinator was asked") }))
+	defer asked.Close()
+	config := Config{Data: t.TempDir(), Runtime: RuntimeDocker, Join: asked.URL, Token: "rl_join_" + strings.Repeat("A", 43) + "." + fmt.Sprintf("%x", sha256.Sum256(asked.Certificate().Raw))}
+	_, err := join(t.Context(), &config, raylink.Offer{}, slog.New(slog.DiscardHandler))
+	if told := raylink.AsError(err); told == nil || !strings.Contains(told.Message, "engine") {
+		t.Errorf("it says %v", err)
 	}
 }
 

@@ -122,6 +122,13 @@ func join(ctx context.Context, config *Config, offer raylink.Offer, log *slog.Lo
 		}
 		token = text
 	}
+	if config.Runtime == RuntimeDocker { // or else the token is spent on a machine that cannot work, and the group waits for it
+		engine, err := docker.Open(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		engine.Close()
+	}
 	for {
 		me, err := client.Enroll(ctx, dir, config.Join, token, wire.JoinRequest{Name: config.Name, Offer: &offer})
 		if err == nil {
