@@ -118,3 +118,29 @@ func TestImageIsNear(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutAnEngineTheImageHasToBeThere: a machine whose leases are processes fetches nothing. It is placed on where it says that it has the image, and the tenant
+// reads why where it does not; while no image is asked for nothing is held against it.
+func TestWithoutAnEngineTheImageHasToBeThere(t *testing.T) {
+	w := newWorld(t)
+	w.machine("mone", w.account("sam", ""), offerOf(8, 16, 10_000))
+	host := hostOf()
+	host.Runtime = raylink.RuntimeProcess
+	for _, c := range []struct {
+		images []string
+		image  string
+		why    string
+	}{
+		{nil, "raylink/worker:1", "1 without the image, and without an engine to fetch it"},
+		{[]string{"raylink/worker:2"}, "raylink/worker:1", "1 without the image"},
+		{[]string{"raylink/worker:1"}, "raylink/worker:1", ""},
+		{nil, "", ""},
+	} {
+		w.hear("mone", wire.AgentReport{Host: host, Images: c.images})
+		w.settle()
+		_, err := PlaceImage(w.s, w.seen, w.now, specOf("c", 0, 1), c.image)
+		if (err == nil) != (c.why == "") || err != nil && !strings.Contains(err.Error(), c.why) {
+			t.Errorf("with %q for %q: %v", c.images, c.image, err)
+		}
+	}
+}

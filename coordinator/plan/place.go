@@ -19,7 +19,8 @@ func Place(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec) (
 	return PlaceImage(s, seen, now, spec, "")
 }
 
-// PlaceImage is Place for an image that the network runs: of machines at one price those that have it already come first.
+// PlaceImage is Place for an image that the network runs: of machines at one price those that have it already come first, and those
+// that cannot fetch it, for want of an engine, count only with it.
 func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSpec, image string) ([]state.QuoteNode, error) {
 	if n := spec.Nodes(); n > state.MaxNodes {
 		return nil, raylink.Errorf(raylink.CodeInvalid, "%d nodes; a cluster has at most %d", n, state.MaxNodes)
@@ -31,7 +32,10 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 	if spec.Isolation == raylink.IsolationGVisor && slices.ContainsFunc(nodes, func(n wanted) bool { return n.Resources.GPU > 0 }) {
 		return nil, raylink.Errorf(raylink.CodeUnsupported, "%s", raylink.WhyNoGVisorGPU).WithHint("ask for the isolation %s, or for no GPU", raylink.IsolationContainer)
 	}
-	has := map[raylink.MachineID]bool{}
+	var has map[raylink.MachineID]bool
+	if image != "" {
+		has = map[raylink.MachineID]bool{}
+	}
 	free := map[raylink.MachineID]raylink.Resources{}
 	waits := map[raylink.MachineID]int64{}
 	at := NewStandings(s, seen, now)
@@ -40,7 +44,9 @@ func PlaceImage(s *state.State, seen Seen, now time.Time, spec raylink.ClusterSp
 		if at.Takes(m) {
 			room := minus(m.Offer.Resources, s.Used(id))
 			free[id], waits[id] = particular(s, m, room, now)
-			has[id] = image != "" && stocks(seen.Machines[id].Report.Images, spec.Image, image, m.Offer.Arch)
+			if has != nil {
+				has[id] = stocks(seen.Machines[id].Report.Images, spec.Image, image, m.Offer.Arch)
+			}
 		}
 	}
 	for i := range nodes {
@@ -193,7 +199,7 @@ type wanted struct {
 	state.QuoteNode
 	require   map[string]string
 	isolation raylink.Isolation
-	has       map[raylink.MachineID]bool  // that have the image
+	has       map[raylink.MachineID]bool  // that have the image; nil where no image is asked for
 	waits     map[raylink.MachineID]int64 // GPUs that are free and not proven, in 1/10,000
 	image     string                      // as the manifest names it
 }
@@ -273,6 +279,8 @@ func unfit(m *state.Machine, free raylink.Resources, n wanted) string {
 		return why
 	}
 	switch {
+	case n.has != nil && !n.has[m.ID] && m.Host != nil && m.Host.Runtime == raylink.RuntimeProcess:
+		return "without the image, and without an engine to fetch it"
 	case !m.Has(n.isolation):
 		return "without the isolation " + string(n.isolation)
 	case free.GPU < n.Resources.GPU && free.GPU+n.waits[m.ID] >= n.Resources.GPU:
