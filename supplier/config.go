@@ -25,7 +25,7 @@ type Config struct {
 	CPUs       Cores    `flag:"cpus" help:"cores to rent out, such as 4 or 0.5; by default all"`
 	Memory     Bytes    `flag:"memory" help:"memory to rent out, such as 16Gi; by default nine tenths of what there is"`
 	GPUs       string   `flag:"gpus" default:"all" help:"GPUs to rent out: all, none, or how many; those of one model that the catalogue knows"`
-	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by"`
+	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by; names that begin with ray.io/ or raylink.io/ are the agent's"`
 	CPUHour    Price    `flag:"price-cpu-hour" default:"0.02" help:"asking price of one core for an hour, in USD"`
 	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; by default what the catalogue says of its model"`
 	Runtime    string   `flag:"runtime" default:"docker" help:"docker; process, for machines without Docker; or scripted, which only pretends to run anything, for trying out coordinators"`
@@ -187,7 +187,7 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
-		if key == raylink.LabelEmulated || key == raylink.LabelProcessor {
+		if strings.HasPrefix(key, "raylink.io/") || strings.HasPrefix(key, "ray.io/") {
 			return offer, invalid("--label %s is not the owner's to give", key).WithHint("the agent finds out itself; `raylink supplier --dry-run` shows what it would offer")
 		}
 		if !ok || key == "" {

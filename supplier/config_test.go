@@ -70,8 +70,10 @@ func TestOffer(t *testing.T) {
 	if err != nil || part.Resources.CPU != 20_000 || part.Resources.Memory != 4<<30 {
 		t.Errorf("the bounded offer is %+v (%v)", part, err)
 	}
-	if _, err := (&Config{Labels: []string{"zone"}}).offer(has); err == nil {
-		t.Error("a label without a value is taken")
+	for _, label := range []string{"zone", raylink.LabelAccelerator + "=H100", raylink.LabelArch + "=amd64", raylink.LabelMachine + "=m-a", raylink.LabelProcessor + "=M4", raylink.LabelEmulated + "=true"} {
+		if _, err := (&Config{Labels: []string{label}}).offer(has); err == nil {
+			t.Errorf("the label %q is taken", label)
+		}
 	}
 }
 
