@@ -111,6 +111,8 @@ func verdict(s machineStatus, now time.Time) string {
 		return "The agent believes that it is heard, and the group does not hear it: run `raylink supplier doctor`."
 	case raylink.MachineBlocked, raylink.MachineQuarantined:
 		return "The agent works, and the market does not take this machine."
+	case raylink.MachineDraining:
+		return "The agent works, and the machine gets nothing new, for the reason below."
 	case raylink.MachineReady:
 		return "All is well: the machine is in the market, and free."
 	case raylink.MachineHired:

@@ -55,7 +55,7 @@ func TestVerdicts(t *testing.T) {
 		{true, fresh, market(raylink.MachineQuarantined), "the market does not take this machine"},
 		{true, fresh, market(raylink.MachineJoining), "nothing for it yet"},
 		{true, fresh, market(raylink.MachineProving), "nothing for it yet"},
-		{true, fresh, market(raylink.MachineDraining), "nothing for it yet"},
+		{true, fresh, market(raylink.MachineDraining), "gets nothing new"},
 		{true, fresh, market(""), "does not say how it sees the machine"},
 		{true, fresh, market(raylink.MachineReady), "All is well: the machine is in the market"},
 		{true, fresh, market(raylink.MachineHired), "All is well: the machine earns"},
