@@ -41,9 +41,13 @@ type Owner struct {
 // ReadOwner reads the owner's settings below a data directory; none is the zero Owner.
 func ReadOwner(data string) (Owner, error) {
 	var o Owner
-	err := load(filepath.Join(data, ownerFile), &o)
+	path := filepath.Join(data, ownerFile)
+	err := load(path, &o)
 	if err == nil {
 		err = o.check()
+	}
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return Owner{}, invalid("the owner's settings cannot be read: %v", err).WithHint("mend %s, or remove it and set hours, prices and pauses anew", path)
 	}
 	return o, err
 }
@@ -227,17 +231,19 @@ func (o *Owner) price(offer raylink.Offer) raylink.Offer {
 	return offer
 }
 
-// will is the loop's word on the owner: the last settings that could be read hold on when a file is broken, because hours that vanish must not
-// open a machine.
+// will is the loop's word on the owner: the last settings that could be read hold on when a file is broken, and before there were any nothing new is taken,
+// because hours that vanish must not open a machine.
 func (a *Agent) will(now time.Time) (Owner, Will) {
 	owner, err := ReadOwner(a.parts.DataDir)
 	if err == nil {
-		a.owner = owner
+		a.owner, a.ownerWas = owner, true
+	} else if !a.ownerWas && a.owner.Paused == nil {
+		a.owner.Paused = &now
 	}
 	will, errWill := a.owner.Will(now)
 	if bad := errors.Join(err, errWill) != nil; bad != a.ownerBad {
 		if a.ownerBad = bad; bad {
-			a.log.Error("the owner's settings cannot be read; the last ones hold", "error", errors.Join(err, errWill))
+			a.log.Error("the owner's settings cannot be read; the last ones hold, and without any nothing new is taken", "error", errors.Join(err, errWill))
 		}
 	}
 	return a.owner, will

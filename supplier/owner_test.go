@@ -2,6 +2,7 @@ package supplier
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,6 +141,28 @@ func TestHomeZone(t *testing.T) {
 		if got := HomeZone(c.tz, localtime); got != c.zone {
 			t.Errorf("TZ=%q and a link to %q say %q, not %q", c.tz, c.link, got, c.zone)
 		}
+	}
+}
+
+// TestBrokenSettingsOpenNothing: an agent that finds settings it cannot read, and had none before, takes nothing new until they are mended.
+func TestBrokenSettingsOpenNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, ownerFile)
+	if err := os.WriteFile(path, []byte(`{"hours":"sat-`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{parts: Parts{DataDir: dir}, log: slog.New(slog.DiscardHandler)}
+	if _, will := a.will(time.Now()); will.Reason != raylink.ReasonPaused {
+		t.Errorf("it is %+v", will)
+	}
+	if _, err := ReadOwner(dir); !strings.Contains(raylink.AsError(err).Hint, path) {
+		t.Errorf("its owner reads %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, will := a.will(time.Now()); will.Reason != raylink.ReasonNone {
+		t.Errorf("mended it is %+v", will)
 	}
 }
 

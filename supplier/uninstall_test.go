@@ -155,10 +155,19 @@ func TestUninstallNeedsTheLock(t *testing.T) {
 	}
 }
 
-// TestUninstallEndsTheAgent: an agent that runs elsewhere, in a container too, ends itself when its owner's settings say so.
+// TestUninstallEndsTheAgent: an agent that runs elsewhere, in a container too, ends itself when its owner's settings say so, whatever stood in them.
 func TestUninstallEndsTheAgent(t *testing.T) {
+	for name, settings := range map[string]string{"of their own": `{"hours":"sat-sun"}`, "broken": "{"} {
+		t.Run(name, func(t *testing.T) { uninstallEndsTheAgent(t, settings) })
+	}
+}
+
+func uninstallEndsTheAgent(t *testing.T, settings string) {
 	data := used(t)
 	f := files{root: data}
+	if err := os.WriteFile(filepath.Join(data, ownerFile), []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	unlock, err := f.lock()
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +184,7 @@ func TestUninstallEndsTheAgent(t *testing.T) {
 		}
 	}()
 	if _, err := Uninstall(t.Context(), scriptedConfig(data), false, slog.New(slog.DiscardHandler)); err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
 	<-done
 }

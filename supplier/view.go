@@ -82,6 +82,7 @@ type contact struct {
 type self struct {
 	owner    Owner
 	ownerBad bool // owner.json could not be read at the last look
+	ownerWas bool // it could be read once
 
 	standing   raylink.Standing
 	ordered    []wire.ProofOrder

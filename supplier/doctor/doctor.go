@@ -56,6 +56,8 @@ type Facts struct {
 	At   time.Time
 	Data string // the agent's directory
 
+	Owner string // why the owner's settings cannot be read
+
 	System     string // of another kind than Linux, by Go's name; empty on Linux
 	SystemHint string // what to do there
 
@@ -135,7 +137,7 @@ func Judge(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
 		system, rights, kernel, tun, engine, engineSecurity, limits, image, disks, cores, memory, nvidia, gvisor,
-		join, coordinators, clock, certificate, udp, firewall, agents, leftovers, standing,
+		join, coordinators, clock, certificate, udp, firewall, settings, agents, leftovers, standing,
 	} {
 		out = append(out, check(f)...)
 	}
@@ -290,6 +292,13 @@ func disks(f Facts) []Finding {
 		}
 	}
 	return out
+}
+
+func settings(f Facts) []Finding {
+	if f.Owner == "" {
+		return one("settings", OK, "", "hours, prices and pauses can be read")
+	}
+	return one("settings", Missing, "mend owner.json in "+f.Data+", or remove it and set hours, prices and pauses anew", "%s", f.Owner)
 }
 
 func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

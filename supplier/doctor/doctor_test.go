@@ -78,6 +78,7 @@ func spoils() []spoilt {
 		{"certificate", Warning, "ends in 1h0m0s", func(f *Facts) { f.CertUntil = f.At.Add(time.Hour) }},
 		{"certificate", Missing, "over since", func(f *Facts) { f.CertUntil = f.At }},
 		{"firewall", Warning, "DROP", func(f *Facts) { f.Firewall = []string{":INPUT DROP [0:0]"} }},
+		{"settings", Missing, "unexpected end", func(f *Facts) { f.Owner = "unexpected end of JSON input" }},
 		{"agent", Missing, "does not run", func(f *Facts) { f.AgentRun = false }},
 		{"agent", Missing, "since 2026-11-28T11", func(f *Facts) { f.Silent = &since }},
 		{"agents", Warning, "pids 7 8", func(f *Facts) { f.Agents = []int{7, 8} }},

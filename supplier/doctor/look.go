@@ -48,6 +48,7 @@ type Ask struct {
 	Join    string // URL of a coordinator, for a machine that has not joined
 	Orders  map[raylink.LeaseID]bool
 	Offered raylink.Resources
+	Owner   string // why the owner's settings cannot be read; empty where they can
 	Host    *raylink.Host
 	Runs    bool
 	Silent  *time.Time
@@ -58,7 +59,7 @@ type Ask struct {
 func Look(ctx context.Context, ask Ask) Facts {
 	ctx, cancel := context.WithTimeout(ctx, 3*askTimeout)
 	defer cancel()
-	f := Facts{At: time.Now(), Data: ask.Data, Image: ask.Image, Offered: ask.Offered, Host: ask.Host, AgentRun: ask.Runs, Silent: ask.Silent, Cores: runtime.NumCPU()}
+	f := Facts{At: time.Now(), Data: ask.Data, Owner: ask.Owner, Image: ask.Image, Offered: ask.Offered, Host: ask.Host, AgentRun: ask.Runs, Silent: ask.Silent, Cores: runtime.NumCPU()}
 	if ask.Refused != "" {
 		f.System, f.SystemHint = runtime.GOOS, ask.Refused
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -64,6 +65,9 @@ func doctorAsk(config supplier.Config) doctor.Ask {
 	}
 	if refused := supplier.Refusal(config); refused != nil {
 		ask.Refused = raylink.AsError(refused).Hint
+	}
+	if _, err := supplier.ReadOwner(config.Data); err != nil && !errors.Is(err, fs.ErrPermission) {
+		ask.Owner = raylink.AsError(err).Message
 	}
 	view, found, runs, err := supplier.ReadView(config.Data)
 	if err == nil && found {
