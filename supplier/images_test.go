@@ -107,6 +107,7 @@ func TestWhatIsNotWellSignedNeverRuns(t *testing.T) {
 
 func TestAFetchTellsHowFarItHasCome(t *testing.T) {
 	bubble(t, func(w *world) {
+		w.pass(time.Second) // the look at what is here is over: one that came after the order would find the image, and nothing would be fetched
 		w.host.Delay(20 * time.Second)
 		begin := time.Now()
 		w.coordinator.order(w.order(head, raylink.WantMesh))
