@@ -187,7 +187,8 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
-		if strings.HasPrefix(key, "raylink.io/") || strings.HasPrefix(key, "ray.io/") {
+		// Ray's labels for where a machine is and how it is sold (ray.io/availability-zone and the like) are its owner's; what it is, is not.
+		if strings.HasPrefix(key, "raylink.io/") || key == raylink.LabelAccelerator || key == "ray.io/node-id" {
 			return offer, invalid("--label %s is not the owner's to give", key).WithHint("the agent finds out itself; `raylink supplier --dry-run` shows what it would offer")
 		}
 		if !ok || key == "" {
