@@ -274,7 +274,7 @@ func farewell(ctx context.Context, me *client.Identity, machine raylink.MachineI
 
 // erase removes the agent's files, the identity last, and then every directory that is empty. It names what stays.
 func (f files) erase(ranWith []string) (left []string) {
-	parts := []string{"leases", "minutes", "assignment.json", ownerFile, ownerLock, viewFile, "run", "wireguard", runtimesFile, "identity", "lock"}
+	parts := []string{"leases", "minutes", "assignment.json", "assignment.json.old", ownerFile, ownerLock, viewFile, "run", "wireguard", runtimesFile, "identity", "lock"}
 	if slices.Contains(ranWith, RuntimeProcess) {
 		if left = f.eraseProcesses(); len(left) > 0 { // whoever comes to end them must know what they are
 			return left
