@@ -2,9 +2,14 @@ package shred
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -137,4 +142,73 @@ func TestAMountInside(t *testing.T) {
 	if owners, err := os.ReadFile(filepath.Join(m.Dir, "file")); err != nil || string(owners) != "the owner's" {
 		t.Errorf("what was mounted is %q (%v)", owners, err)
 	}
+}
+
+// TestAKill: a removal that is killed in the midst, and another one that finishes it.
+func TestAKill(t *testing.T) {
+	for _, c := range []struct{ name, features, steps string }{{"overwritten", "^encrypt", "2000"}, {"sealed", "encrypt", "8"}} {
+		t.Run(c.name, func(t *testing.T) {
+			m := shredtest.New(t, c.features)
+			lease := filepath.Join(m.Dir, "lease")
+			must(t, os.Mkdir(lease, 0o755))
+			_, err := Seal(lease)
+			must(t, err)
+			tenant(t, lease, text)
+			for i := range 2_000 {
+				must(t, os.WriteFile(filepath.Join(lease, "session", fmt.Sprintf("spilled-%d", i)), []byte(text), 0o600))
+			}
+			unix.Sync()
+			all := count(lease)
+			if err := exec.CommandContext(t.Context(), "/proc/self/exe", removeVerb, lease, c.steps).Run(); err == nil {
+				t.Fatal("it was not killed")
+			}
+			if left := count(lease); left == 0 || left >= all {
+				t.Fatalf("of %d files there are %d: it was not killed in the midst", all, left)
+			}
+			must(t, Remove(t.Context(), lease, nil))
+			if _, err := os.Lstat(lease); !os.IsNotExist(err) || m.Has(t, text) {
+				t.Errorf("it is there (%v), or the raw disk has its text", err)
+			}
+		})
+	}
+}
+
+const removeVerb = "remove"
+
+// TestMain lets this test binary be a remover that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == removeVerb {
+		steps, err := strconv.Atoi(os.Args[3])
+		if err == nil {
+			err = Remove(fatal{context.Background(), &steps}, os.Args[2], nil)
+		}
+		fmt.Fprintln(os.Stderr, "not killed", err)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// fatal kills the process when it has been asked so often.
+type fatal struct {
+	context.Context
+	left *int
+}
+
+func (f fatal) Err() error {
+	if *f.left--; *f.left == 0 {
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		select {}
+	}
+	return nil
+}
+
+// count is how many files are below a directory.
+func count(dir string) (n int) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error { // they vanish meanwhile
+		if err == nil && !e.IsDir() {
+			n++
+		}
+		return nil
+	})
+	return n
 }

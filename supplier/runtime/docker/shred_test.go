@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"raylink/raylink"
 	"raylink/supplier/runtime"
 	"raylink/supplier/runtime/docker"
 )
@@ -45,23 +46,7 @@ func TestItsLogAndVolumesAreOverwritten(t *testing.T) {
 			t.Fatal("the tenant has not written")
 		}
 	}
-	var seen []struct {
-		LogPath string
-		Mounts  []struct{ Destination, Source string }
-	}
-	out, err := exec.CommandContext(t.Context(), "docker", "inspect", docker.Name(spec.Lease)).Output()
-	if err == nil {
-		err = json.Unmarshal(out, &seen)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths := []string{seen[0].LogPath}
-	for _, m := range seen[0].Mounts {
-		if m.Destination == "/data" {
-			paths = append(paths, filepath.Join(m.Source, "file"))
-		}
-	}
+	paths := writtenBy(t, spec.Lease)
 	var held []*os.File
 	for _, path := range paths {
 		file, err := os.Open(path)
@@ -88,4 +73,27 @@ func TestItsLogAndVolumesAreOverwritten(t *testing.T) {
 			t.Errorf("%s is there: %v", file.Name(), err)
 		}
 	}
+}
+
+// writtenBy are a container's log and the file in its volume.
+func writtenBy(t *testing.T, lease raylink.LeaseID) []string {
+	t.Helper()
+	var seen []struct {
+		LogPath string
+		Mounts  []struct{ Destination, Source string }
+	}
+	out, err := exec.CommandContext(t.Context(), "docker", "inspect", docker.Name(lease)).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &seen)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{seen[0].LogPath}
+	for _, m := range seen[0].Mounts {
+		if m.Destination == "/data" {
+			paths = append(paths, filepath.Join(m.Source, "file"))
+		}
+	}
+	return paths
 }
