@@ -21,6 +21,7 @@ import (
 	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 	"raylink/supplier/dataplane"
+	"raylink/supplier/shred"
 )
 
 const (
@@ -210,8 +211,12 @@ func endAll(ctx context.Context, config *Config, store files, gone *Gone, force 
 		return err
 	}
 	gone.Leases += len(containers)
-	if err := removeAll(ctx, store, run, planes, log); err != nil {
+	err = removeAll(ctx, store, run, planes, log)
+	if !shred.Rest(err) {
 		return err
+	}
+	if err != nil {
+		gone.Left = append(gone.Left, err.Error())
 	}
 	if config.Runtime != RuntimeDocker {
 		return nil

@@ -135,12 +135,18 @@ func File(ctx context.Context, path string) error {
 	return nil
 }
 
-// Rest says whether an error, maybe of several joined, is of nothing but what was spared: then all is done that can be.
+// Rest says whether an error, however wrapped and joined, is of nothing but what was spared: then all is done that can be. No error is none of something else either.
 func Rest(err error) bool {
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		return !slices.ContainsFunc(all.Unwrap(), func(one error) bool { return !Rest(one) })
+	if _, ok := err.(*Spared); ok || err == nil {
+		return true
 	}
-	return err == nil || errors.As(err, new(*Spared))
+	switch above := err.(type) {
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(above.Unwrap(), func(one error) bool { return !Rest(one) })
+	case interface{ Unwrap() error }:
+		return above.Unwrap() != nil && Rest(above.Unwrap())
+	}
+	return false
 }
 
 type inode struct{ dev, ino uint64 }

@@ -115,6 +115,23 @@ func TestARemovalThatIsCalledOff(t *testing.T) {
 	}
 }
 
+// TestRest: one other error among what was spared, and not all is done.
+func TestRest(t *testing.T) {
+	spared := fmt.Errorf("lease: %w", &Spared{Files: 1, Why: errors.New("disk")})
+	other := errors.New("other")
+	for _, c := range []struct {
+		err  error
+		rest bool
+	}{
+		{nil, true}, {spared, true}, {errors.Join(spared, spared), true}, {fmt.Errorf("all: %w", errors.Join(nil, spared)), true},
+		{other, false}, {errors.Join(spared, other), false}, {fmt.Errorf("all: %w", errors.Join(other, spared)), false}, {fmt.Errorf("x: %w", other), false},
+	} {
+		if Rest(c.err) != c.rest {
+			t.Errorf("of %v it says %v", c.err, !c.rest)
+		}
+	}
+}
+
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	must(t, os.WriteFile(path, []byte("said by a tenant"), 0o600))

@@ -41,6 +41,17 @@ func New(t *testing.T, features string) Disk {
 	return d
 }
 
+// Again mounts it anew, as a machine's next run does: no key of its directories is left.
+func (d Disk) Again(t *testing.T) {
+	t.Helper()
+	if err := unix.Unmount(d.Dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", d.Image, d.Dir).CombinedOutput(); err != nil {
+		t.Fatalf("mounting it again: %v: %s", err, out)
+	}
+}
+
 // Has says whether the raw disk has a text anywhere, after all is written that is on its way there.
 func (d Disk) Has(t *testing.T, text string) bool {
 	t.Helper()
