@@ -21,7 +21,7 @@ func TestItsLogAndVolumesAreOverwritten(t *testing.T) {
 	real(t)
 	const text = "what a tenant wrote and nobody else is to read"
 	image := "raylink/test-volume:" + strings.ToLower(t.Name())
-	build := exec.CommandContext(t.Context(), "docker", "build", "-q", "-t", image, "-")
+	build := exec.CommandContext(t.Context(), "docker", "build", "-q", "--network", "none", "-t", image, "-")
 	build.Stdin = strings.NewReader("FROM " + workerImage + "\nUSER root\nRUN mkdir -m 777 /data\nVOLUME /data\n")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("making an image with a volume: %v: %s", err, out)
