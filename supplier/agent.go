@@ -145,7 +145,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case assignment := <-a.assigned:
-			a.take(assignment)
+			a.take(ctx, assignment)
 		case out := <-a.outcomes:
 			a.finish(out)
 		case changes := <-a.gpuChanges:
@@ -215,13 +215,13 @@ func (a *Agent) lease(id raylink.LeaseID) *lease {
 }
 
 // take puts a fresh assignment in force.
-func (a *Agent) take(assignment wire.Assignment) {
+func (a *Agent) take(ctx context.Context, assignment wire.Assignment) {
 	a.orders.Received = true
 	a.network = image.ParseKeys(assignment.ImageKeys)
 	a.learn(assignment)
 	a.obey(assignment.Leases)
 	a.proofs.take(assignment.Proofs)
-	if err := a.files.saveAssignment(assignment); err != nil {
+	if err := a.files.saveAssignment(ctx, assignment); err != nil {
 		a.log.Warn("the assignment is in force but not kept", "error", err)
 	}
 }

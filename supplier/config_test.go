@@ -188,7 +188,7 @@ func TestFilesAreTheTenantsOnlyWhereTheyMustBe(t *testing.T) {
 	order := w.order(head, raylink.WantMesh)
 	tenant := runtime.IDs{User: 701_000, Group: 801_000} // as an engine maps him
 	for range 2 {                                        // again, over what is there
-		if err := store.prepare(order, order.Env, tenant); err != nil {
+		if err := store.prepare(t.Context(), order, order.Env, tenant); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,7 +204,7 @@ func TestFilesAreTheTenantsOnlyWhereTheyMustBe(t *testing.T) {
 		}
 	}
 	order.Command = []string{"ray", "\x00"}
-	if err := store.prepare(order, order.Env, tenant); raylink.AsError(err) == nil || raylink.AsError(err).Code != raylink.CodeInvalid {
+	if err := store.prepare(t.Context(), order, order.Env, tenant); raylink.AsError(err) == nil || raylink.AsError(err).Code != raylink.CodeInvalid {
 		t.Errorf("a start line with a zero byte: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(store.root, "assignment.json"), []byte("{"), 0o600); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"raylink/raylink"
@@ -135,10 +137,12 @@ func (a *Agent) judgeDisk(m measured) {
 		}
 		running = append(running, one)
 	}
-	if most, why := fullest(running, m.free, a.parts.DiskFloor); m.walked && m.err == nil && most != "" {
+	// What an evicted lease held is free when it is overwritten, and not at once.
+	patient := m.free >= a.parts.DiskFloor/2 && slices.ContainsFunc(slices.Collect(maps.Values(a.leases)), func(l *lease) bool { return l.evicted && l.dir })
+	if most, why := fullest(running, m.free, a.parts.DiskFloor); m.walked && m.err == nil && most != "" && !patient {
 		a.evict(a.leases[most], why)
 		a.disk.walk = now // the next one at once, if that was not enough
-	} else if m.err == nil && m.free < a.parts.DiskFloor {
+	} else if m.err == nil && m.free < a.parts.DiskFloor && !patient {
 		trouble = errors.Join(trouble, fmt.Errorf("the disk of %s is below its floor of %s free, and no lease holds much of it", a.files.root, gib(a.parts.DiskFloor)))
 	}
 	if words := fmt.Sprint(trouble); words != a.disk.troubled {

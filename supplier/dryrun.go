@@ -12,6 +12,7 @@ import (
 	"raylink/raylink/client"
 	"raylink/supplier/dataplane"
 	"raylink/supplier/device"
+	"raylink/supplier/shred"
 )
 
 // Would is what an agent with these settings would do to this machine.
@@ -75,6 +76,7 @@ func DryRun(ctx context.Context, config Config) (Would, error) {
 		{"devices", "none", "/dev/net/tun, by the data plane; GPUs that the lease has, by the container", "with the lease"},
 		config.wouldEgress(),
 		{"kernel settings, users, services", "none", "none", "-"},
+		config.wouldWipe(root),
 	}
 	switch config.Runtime {
 	case RuntimeScripted:
@@ -108,6 +110,27 @@ func wouldRun(root string) []WouldItem {
 		{"control groups", "none", "raylink/MACHINE/ID: limits on processors, memory and pids", "with the lease"},
 		{"images", root + "/" + processImages + ", where their owner puts them", "the lease's image is unpacked there from NAME.tar, once; nothing is fetched", "with `raylink supplier uninstall`"},
 	}
+}
+
+// wouldWipe is what would become of what a lease wrote.
+func (c *Config) wouldWipe(root string) WouldItem {
+	item := WouldItem{What: "what leases wrote", Now: "none", End: "before its resources are free; a kill is made up for by the next start",
+		Then: "overwritten with zeros, file by file, then removed; what its tenant removed before is not overwritten, and SSDs and copying file systems may keep copies"}
+	for at := root; ; at = filepath.Dir(at) {
+		if shred.Can(at) {
+			item.Then = "encrypted, on a key for each lease that is in the kernel's memory alone and thrown away"
+		}
+		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
+			break
+		}
+	}
+	if c.Runtime == RuntimeDocker {
+		item.Then += "; the container's log, and volumes that its image declares, are overwritten"
+	}
+	if c.Runtime == RuntimeScripted {
+		item.Then = "none: the runtime is scripted"
+	}
+	return item
 }
 
 // wouldHold is what a lease could hold of the disk.

@@ -1,6 +1,7 @@
 package supplier
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"raylink/raylink/wire"
 	"raylink/supplier/converge"
 	"raylink/supplier/runtime"
+	"raylink/supplier/shred"
 )
 
 // What the agent keeps on disk, all below its data directory:
@@ -24,7 +26,7 @@ import (
 //	identity/             key and certificate
 //	assignment.json       the last assignment, for an agent that comes back while no coordinator answers
 //	minutes/<lease>.json  what is signed and not settled yet; it outlives the lease's directory
-//	leases/<lease>/
+//	leases/<lease>/       on a key of its own where the file system has keys
 //	  files               FilesDigest of what was written for the container
 //	  plane/              the data plane's own files; the container does not see them
 //	  node/               seen by the container as /raylink
@@ -82,7 +84,10 @@ func (f files) lock() (unlock func(), err error) {
 }
 
 // prepare writes all that the container finds at /raylink; env is the order's environment with what this machine adds, tenant who he is on this machine. It may be done again as long as Ray does not run.
-func (f files) prepare(order wire.LeaseOrder, env map[string]string, tenant runtime.IDs) error {
+func (f files) prepare(ctx context.Context, order wire.LeaseOrder, env map[string]string, tenant runtime.IDs) error {
+	if err := f.room(ctx, order.Lease); err != nil {
+		return err
+	}
 	node := f.node(order.Lease)
 	for _, d := range []struct {
 		path  string
@@ -116,6 +121,24 @@ func (f files) prepare(order wire.LeaseOrder, env map[string]string, tenant runt
 	return write(filepath.Join(f.lease(order.Lease), "files"), []byte(converge.FilesDigest(order)), 0o600, root)
 }
 
+// room makes the lease's directory, on a key of its own where the file system has keys. One whose key went when the machine was started anew is made afresh:
+// nobody reads any more what was in it.
+func (f files) room(ctx context.Context, id raylink.LeaseID) error {
+	for range 2 {
+		if err := os.Mkdir(f.lease(id), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("making the lease's directory: %w", err)
+		}
+		_, err := shred.Seal(f.lease(id))
+		if !errors.Is(err, shred.ErrKeyLost) {
+			return err
+		}
+		if err := shred.Remove(ctx, f.lease(id), nil); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the key of %s is lost as soon as it is made", f.lease(id))
+}
+
 // written is the digest of what prepare wrote last; dir says whether there is a directory at all.
 func (f files) written(id raylink.LeaseID) (dir bool, digest string) {
 	raw, err := os.ReadFile(filepath.Join(f.lease(id), "files"))
@@ -142,11 +165,9 @@ func (f files) clearGo(id raylink.LeaseID) error {
 	return nil
 }
 
-func (f files) remove(id raylink.LeaseID) error {
-	if err := os.RemoveAll(f.lease(id)); err != nil {
-		return fmt.Errorf("removing the lease's directory: %w", err)
-	}
-	return nil
+// remove makes what the lease wrote unreadable and removes it. Its error may be of what was spared alone.
+func (f files) remove(ctx context.Context, id raylink.LeaseID, tell shred.Tell) error {
+	return shred.Remove(ctx, f.lease(id), tell)
 }
 
 // list names the leases that have a directory or minutes.
@@ -166,14 +187,53 @@ func (f files) list() ([]raylink.LeaseID, error) {
 	return out, nil
 }
 
-func (f files) saveAssignment(a wire.Assignment) error {
-	return save(filepath.Join(f.root, "assignment.json"), a)
+// saveAssignment replaces the assignment and overwrites the one before: it has leases' tokens and environments.
+func (f files) saveAssignment(ctx context.Context, a wire.Assignment) error {
+	old := f.assignment() + ".old"
+	now, errNow := os.Lstat(f.assignment())
+	if left, err := os.Lstat(old); err == nil { // an agent was killed on the way
+		if errNow == nil && os.SameFile(now, left) {
+			err = removeFile(old)
+		} else {
+			err = shredFile(ctx, old)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err := os.Link(f.assignment(), old)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil { // a file system without links: then the one before is replaced, and not overwritten
+		err = fmt.Errorf("keeping hold of the assignment before: %w", err)
+	}
+	return errors.Join(err, save(f.assignment(), a), shredFile(ctx, old))
 }
+
+// removeAssignment removes it, whatever is left of it.
+func (f files) removeAssignment(ctx context.Context) error {
+	var errs []error
+	for _, end := range []string{"", ".old", ".new"} {
+		errs = append(errs, shredFile(ctx, f.assignment()+end))
+	}
+	return errors.Join(errs...)
+}
+
+func shredFile(ctx context.Context, path string) error {
+	err := shred.File(ctx, path)
+	if shred.Rest(err) {
+		err = errors.Join(err, removeFile(path))
+	}
+	return err
+}
+
+func (f files) assignment() string { return filepath.Join(f.root, "assignment.json") }
 
 // loadAssignment is the assignment that an earlier agent saved; an empty one if there is none that can be read.
 func (f files) loadAssignment() (wire.Assignment, error) {
 	var a wire.Assignment
-	err := load(filepath.Join(f.root, "assignment.json"), &a)
+	err := load(f.assignment(), &a)
 	return a, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"raylink/raylink/wire"
 	"raylink/supplier/converge"
 	"raylink/supplier/runtime"
+	"raylink/supplier/shred"
 )
 
 // again is the pause between two preflights of a lease some of whose peers did not answer.
@@ -86,7 +88,7 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 		}
 		return a.images.Ensure(ctx, order.Image)
 	case converge.Prepare:
-		return a.files.prepare(order, a.environment(order), runtime.Tenant(a.parts.Runtime, order.Isolation))
+		return a.files.prepare(ctx, order, a.environment(order), runtime.Tenant(a.parts.Runtime, order.Isolation))
 	case converge.HoldBack:
 		return a.files.clearGo(out.id)
 	case converge.StartContainer:
@@ -109,7 +111,7 @@ func (a *Agent) do(ctx context.Context, kind converge.Kind, out *outcome) error 
 	case converge.StopPlane:
 		return a.stopPlane(ctx, out)
 	case converge.RemoveDir:
-		return a.files.remove(out.id)
+		return a.files.remove(ctx, out.id, tells(a.log, out.id))
 	}
 	return fmt.Errorf("step %q is not known", kind)
 }
@@ -229,12 +231,23 @@ func (a *Agent) finish(out outcome) {
 	case out.called:
 	case out.err == nil:
 		l.trouble.step, l.trouble.tries = "", 0
+	case shred.Rest(out.err): // it is gone all the same, and to try again is no use
+		l.trouble.step, l.trouble.tries = "", 0
+		a.unwiped = clip(fmt.Sprintf("%s: %v", l.id, out.err))
+		a.log.Error("what a lease left is gone, but not all of it could be made unreadable", "lease", l.id, "step", out.step, "error", out.err)
 	case errors.Is(out.err, runtime.ErrNoPlane): // it died under the job; the next look sees it and another is started
 		a.log.Warn("a data plane died", "lease", l.id, "step", out.step)
 	default:
 		l.fail(out.step, out.err, now)
 		a.log.Warn("a step did not succeed", "lease", l.id, "node", l.order.Node, "step", out.step, "tries", l.trouble.tries,
 			"given_up", l.trouble.failure != nil, "error", out.err)
+	}
+}
+
+// tells logs how far the removal of a lease's files has come: a large one takes minutes.
+func tells(log *slog.Logger, id raylink.LeaseID) shred.Tell {
+	return func(files, bytes int64) {
+		log.Info("what a lease left is being overwritten and removed", "lease", id, "files", files, "overwritten_bytes", bytes)
 	}
 }
 

@@ -244,12 +244,12 @@ func removeAll(ctx context.Context, store files, run runtime.Runtime, planes run
 	}
 	var errs []error
 	for _, lease := range dirs {
-		err := errors.Join(run.Stop(ctx, lease), planes.Stop(ctx, lease), store.remove(lease))
+		err := errors.Join(run.Stop(ctx, lease), planes.Stop(ctx, lease), store.remove(ctx, lease, tells(log, lease)))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("removing lease %s: %w", lease, err))
 		}
 	}
-	if err := removeFile(filepath.Join(store.root, "assignment.json")); err != nil {
+	if err := store.removeAssignment(ctx); err != nil {
 		errs = append(errs, err)
 	}
 	log.Info("removed what was made for leases", "containers", len(containers))

@@ -21,6 +21,7 @@ import (
 	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 	"raylink/supplier/dataplane"
+	"raylink/supplier/shred"
 )
 
 const (
@@ -215,8 +216,12 @@ func endAll(ctx context.Context, config *Config, store files, gone *Gone, force 
 		return err
 	}
 	gone.Leases += len(containers)
-	if err := removeAll(ctx, store, run, planes, log); err != nil {
+	err = removeAll(ctx, store, run, planes, log)
+	if !shred.Rest(err) {
 		return err
+	}
+	if err != nil {
+		gone.Left = append(gone.Left, err.Error())
 	}
 	if config.Runtime != RuntimeDocker {
 		return nil
@@ -279,7 +284,7 @@ func farewell(ctx context.Context, me *client.Identity, machine raylink.MachineI
 
 // erase removes the agent's files, the identity last, and then every directory that is empty. It names what stays.
 func (f files) erase(ranWith []string) (left []string) {
-	parts := []string{"leases", "minutes", "assignment.json", ownerFile, ownerLock, viewFile, "run", "wireguard", runtimesFile, "identity", "lock"}
+	parts := []string{"leases", "minutes", "assignment.json", "assignment.json.old", ownerFile, ownerLock, viewFile, "run", "wireguard", runtimesFile, "identity", "lock"}
 	if slices.Contains(ranWith, RuntimeProcess) {
 		if left = f.eraseProcesses(); len(left) > 0 { // whoever comes to end them must know what they are
 			return left

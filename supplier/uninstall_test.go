@@ -59,7 +59,7 @@ func used(t *testing.T, orders ...wire.LeaseOrder) string {
 		t.Fatal(err)
 	}
 	unlock()
-	if err := f.saveAssignment(wire.Assignment{Leases: orders}); err != nil {
+	if err := f.saveAssignment(t.Context(), wire.Assignment{Leases: orders}); err != nil {
 		t.Fatal(err)
 	}
 	if err := save(filepath.Join(f.root, viewFile), View{At: time.Now(), Machine: machine}); err != nil {

@@ -40,6 +40,7 @@ type View struct {
 	HeardAt     *time.Time `json:"heard_at,omitempty"`     // the last report that was taken
 	SilentSince *time.Time `json:"silent_since,omitempty"` // no coordinator has taken a report since
 	Silence     string     `json:"silence,omitempty"`      // what became of the last attempt
+	Unwiped     string     `json:"unwiped,omitempty"`      // what a lease left, the last of which not all could be made unreadable
 	Engine      string     `json:"engine,omitempty"`       // why the containers cannot be seen
 
 	Standing   raylink.Standing `json:"standing"` // as the last assignment told it
@@ -87,6 +88,8 @@ type self struct {
 	standing   raylink.Standing
 	ordered    []wire.ProofOrder
 	assignedAt time.Time
+
+	unwiped string // what is shown of it
 
 	shown   string // the view that was written last
 	shownAt time.Time
@@ -180,7 +183,7 @@ func (a *Agent) publishBlind() {
 func (a *Agent) show(now time.Time, report wire.AgentReport, owner Owner, will Will) {
 	v := View{
 		Machine: a.parts.Machine, Started: a.started, PID: os.Getpid(), Offer: *report.Offer, Host: report.Host, Images: report.Images,
-		Standing: a.standing, Proofs: a.ordered, Owner: owner, Will: will, Leases: []ViewLease{}, GPUs: a.showGPUs(),
+		Standing: a.standing, Proofs: a.ordered, Owner: owner, Will: will, Leases: []ViewLease{}, GPUs: a.showGPUs(), Unwiped: a.unwiped,
 	}
 	if !a.assignedAt.IsZero() {
 		v.AssignedAt = &a.assignedAt

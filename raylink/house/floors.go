@@ -42,6 +42,7 @@ func Floors() []Row {
 	const (
 		books   = "what stands in the books is shown as it stands"
 		kuberay = "the manifests are KubeRay's own types"
+		shreds  = "what a tenant wrote where only the runtime knows of it"
 		quote   = "Kubernetes' notation of quantities in manifests"
 	)
 	return append(billing(), []Row{
@@ -75,9 +76,11 @@ func Floors() []Row {
 		{"supplier/device/nvml", Floor3a, nil},
 		{"supplier/egress", Floor3a, nil},
 		{"supplier/runtime", Floor3a, nil},
-		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}}},
-		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}}},
+		{"supplier/runtime/docker", Floor3a, []May{{"supplier/runtime", port}, {"supplier/shred", shreds}}},
+		{"supplier/runtime/process", Floor3a, []May{{"supplier/runtime", port}, {"supplier/shred", shreds}}},
 		{"supplier/runtime/scripted", Floor3a, []May{{"supplier/runtime", port}}},
+		{"supplier/shred", Floor3a, nil},
+		{"supplier/shred/shredtest", Floor3a, nil},
 
 		{"coordinator/api", Floor3b, nil},
 		{"coordinator/dashboard", Floor3b, nil},

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,7 @@ type Disk struct {
 	What, Path string
 	Free       int64
 	Closed     string // why nothing can be written there, of what the agent writes to
+	Keys       bool   // directories in it can be encrypted on keys of their own
 	Err        string
 }
 
@@ -136,7 +138,7 @@ type Coordinator struct {
 func Judge(f Facts) []Finding {
 	var out []Finding
 	for _, check := range []func(Facts) []Finding{
-		system, rights, kernel, tun, engine, engineSecurity, limits, image, disks, cores, memory, nvidia, gvisor,
+		system, rights, kernel, tun, engine, engineSecurity, limits, image, disks, leavings, cores, memory, nvidia, gvisor,
 		join, coordinators, clock, certificate, udp, firewall, settings, agents, leftovers, standing,
 	} {
 		out = append(out, check(f)...)
@@ -299,6 +301,26 @@ func settings(f Facts) []Finding {
 		return one("settings", OK, "", "hours, prices and pauses can be read")
 	}
 	return one("settings", Missing, "mend owner.json in "+f.Data+", or remove it and set hours, prices and pauses anew", "%s", f.Owner)
+}
+
+// leavings is what becomes of what leases wrote.
+func leavings(f Facts) []Finding {
+	i := slices.IndexFunc(f.Disks, func(d Disk) bool { return d.What == "data" && d.Err == "" })
+	if i < 0 || f.System != "" {
+		return nil
+	}
+	seen := ""
+	if f.Container && f.Alone == nil {
+		seen = "; an agent in a container does not see the engine's logs and volumes, and wipes none of them"
+	}
+	switch {
+	case !f.Disks[i].Keys:
+		return one("wiping", Note, "nothing, if that is enough; else give --data an ext4 of its own, made with `mkfs.ext4 -O encrypt`: then each lease is on a key that is thrown away",
+			"what a lease leaves is overwritten, what its tenant removed before is not, and on SSDs and copying file systems that is no certainty%s", seen)
+	case seen != "":
+		return one("wiping", Note, "nothing, if that is enough; else run the agent on the host", "each lease is on a key that is thrown away%s", seen)
+	}
+	return one("wiping", OK, "", "each lease is on a key that is only in memory and thrown away when it ends")
 }
 
 func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

@@ -17,7 +17,7 @@ func well() Facts {
 	return Facts{
 		At: now, Data: "/var/lib/raylink/supplier", Root: true, Caps: 1<<capNetAdmin | 1<<capSysAdmin, Kernel: "6.1.0-18-amd64",
 		Engine: &Engine{Version: "20.10.24+dfsg1", Cgroup: "2", Driver: "systemd", Root: "/var/lib/docker", Runtimes: []string{"runc", "runsc"}, GVisor: true, Security: []string{"name=seccomp,profile=default"}},
-		Image:  "raylink/worker:test", HasImage: true, Disks: []Disk{{What: "data", Path: "/var/lib/raylink/supplier", Free: 100 << 30}},
+		Image:  "raylink/worker:test", HasImage: true, Disks: []Disk{{What: "data", Path: "/var/lib/raylink/supplier", Free: 100 << 30, Keys: true}},
 		Cores: 8, Offered: raylink.Resources{CPU: 8 * raylink.Unit, Memory: 14 << 30}, Memory: 16 << 30,
 		Joined: true, CertUntil: now.Add(20 * time.Hour), Coordinators: []Coordinator{{URL: "https://a:1"}, {URL: "https://b:1"}},
 		Agents: []int{7}, AgentRun: true, Standing: &raylink.Standing{State: raylink.MachineReady},
@@ -49,6 +49,8 @@ func spoils() []spoilt {
 		{"disk data", Missing, "nothing can be written", func(f *Facts) { f.Disks[0].Closed = "read-only file system" }},
 		{"disk data", Missing, "7.0 GiB", func(f *Facts) { f.Disks[0].Free = 7 << 30 }},
 		{"disk data", Warning, "20.0 GiB", func(f *Facts) { f.Disks[0].Free = 20 << 30 }},
+		{"wiping", Note, "what its tenant removed before is not", func(f *Facts) { f.Disks[0].Keys = false }},
+		{"wiping", Note, "does not see the engine's logs", func(f *Facts) { f.Container = true }},
 		{"cores", Warning, "9 cores are offered", func(f *Facts) { f.Offered.CPU = 9 * raylink.Unit }},
 		{"cores", Note, "2.5", func(f *Facts) { f.CgroupCPUs = 2.5 }},
 		{"memory", Missing, "1.0 GiB in all", func(f *Facts) { f.Memory = 1 << 30 }},

@@ -30,6 +30,7 @@ import (
 	"raylink/raylink/identity"
 	"raylink/supplier/device"
 	"raylink/supplier/device/nvml"
+	"raylink/supplier/shred"
 )
 
 const (
@@ -251,7 +252,7 @@ func disk(what, name string) Disk {
 		if err != nil {
 			d.Err = err.Error()
 		}
-		d.Free = int64(fs.Bavail) * int64(fs.Bsize)
+		d.Free, d.Keys = int64(fs.Bavail)*int64(fs.Bsize), shred.Can(at)
 		return d
 	}
 }

@@ -196,7 +196,7 @@ func showView(w io.Writer, v supplier.View, runs bool) {
 	if v.Will.Leaves != nil {
 		leaves = moment(*v.Will.Leaves)
 	}
-	lines := []string{"agent", state, "contact", contact, "no contact", silent, "containers", v.Engine,
+	lines := []string{"agent", state, "contact", contact, "no contact", silent, "containers", v.Engine, "not wiped", v.Unwiped,
 		"offers", fmt.Sprintf("%s cores at %s a core, %s of memory, %s", quantity(v.Offer.Resources.CPU), rate(v.Offer.CPUHour), size(v.Offer.Resources.Memory), v.Offer.Arch),
 		"devices", devices(v.Host)}
 	lines = append(lines, gpuLines(v.GPUs)...)

@@ -20,6 +20,7 @@ import (
 
 	"raylink/raylink"
 	"raylink/supplier/runtime"
+	"raylink/supplier/shred"
 )
 
 // The labels that every container of a lease carries.
@@ -72,8 +73,6 @@ func (r *Runtime) Holds(ctx context.Context, id string) bool {
 
 // Start makes the lease's container run, replacing one that has exited.
 func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	if spec.Machine != r.machine {
 		return runtime.Instance{}, fmt.Errorf("starting %s: it is for machine %s, this is %s", spec.Lease, spec.Machine, r.machine)
 	}
@@ -93,6 +92,8 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 			return runtime.Instance{}, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	id, err := r.launch(ctx, spec, restarts)
 	if err != nil {
 		return runtime.Instance{}, err
@@ -141,26 +142,21 @@ func (r *Runtime) imageEnv(ctx context.Context, spec runtime.Spec) ([]string, er
 	return seen.Config.Env, nil
 }
 
-// Stop kills and removes the lease's container.
+// Stop kills and removes the lease's container, after what it wrote is overwritten, which may take its time. The error may be of what was spared alone.
 func (r *Runtime) Stop(ctx context.Context, lease raylink.LeaseID) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	found, err := r.find(ctx, lease)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, old := range found {
-		if err := r.remove(ctx, old.id); err != nil {
-			return err
-		}
+		errs = append(errs, r.remove(ctx, old.id))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // List gives this machine's containers, running or not.
 func (r *Runtime) List(ctx context.Context) ([]runtime.Instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	found, err := r.find(ctx, "")
 	if err != nil {
 		return nil, err
@@ -184,6 +180,8 @@ type found struct {
 
 // find gives this machine's containers, of one lease or, with an empty one, of all.
 func (r *Runtime) find(ctx context.Context, lease raylink.LeaseID) ([]found, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	want := filters.NewArgs(filters.Arg("label", LabelMachine+"="+string(r.machine)), filters.Arg("label", LabelLease))
 	if lease != "" {
 		want.Add("label", LabelLease+"="+string(lease))
@@ -236,7 +234,19 @@ func (r *Runtime) inspect(ctx context.Context, id string) (found, error) {
 	return out, nil
 }
 
+// remove ends a container, overwrites what it wrote outside the lease's directory, and takes it away.
 func (r *Runtime) remove(ctx context.Context, id string) error {
+	spared := r.shred(ctx, id)
+	if !shred.Rest(spared) {
+		return spared
+	}
+	return errors.Join(r.take(ctx, id), spared)
+}
+
+// take removes a container.
+func (r *Runtime) take(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	err := r.engine.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	if err == nil || errdefs.IsNotFound(err) {
 		return nil

@@ -32,6 +32,7 @@ import (
 
 	"raylink/raylink"
 	"raylink/supplier/runtime"
+	"raylink/supplier/shred"
 )
 
 const (
@@ -47,7 +48,8 @@ type Runtime struct {
 	machine raylink.MachineID
 	groups  groups
 
-	mu sync.Mutex // one start or stop at a time
+	mu     sync.Mutex // over images and control groups: one start or end at a time
+	leases sync.Map   // a lock for each lease that ever was here: overwriting what it left takes its time, and holds nobody else up
 }
 
 // Open looks at what the host has and makes the directories below root: images/ for unpacked images, containers/ for what runs.
@@ -80,8 +82,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 	if err := r.accepts(spec); err != nil {
 		return runtime.Instance{}, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.alone(spec.Lease)()
 	restarts := 0
 	old, err := r.look(spec.Lease)
 	switch {
@@ -94,7 +95,9 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 	case !errors.Is(err, fs.ErrNotExist):
 		return runtime.Instance{}, err
 	}
+	r.mu.Lock()
 	image, err := r.ready(ctx, spec.Image)
+	r.mu.Unlock()
 	if err != nil {
 		return runtime.Instance{}, err
 	}
@@ -105,6 +108,14 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) (runtime.Instanc
 		return runtime.Instance{}, errors.Join(fmt.Errorf("starting the processes of %s: %w", spec.Lease, err), r.remove(context.WithoutCancel(ctx), spec.Lease))
 	}
 	return r.look(spec.Lease)
+}
+
+// alone is the lock of one lease; what it gives lets go.
+func (r *Runtime) alone(lease raylink.LeaseID) (unlock func()) {
+	lock, _ := r.leases.LoadOrStore(lease, new(sync.Mutex))
+	mu := lock.(*sync.Mutex)
+	mu.Lock()
+	return mu.Unlock
 }
 
 // accepts refuses what this runtime cannot do, before anything is touched.
@@ -127,6 +138,8 @@ func (r *Runtime) accepts(spec runtime.Spec) error {
 
 // launch writes down what is to run, starts the keeper and waits until the tenant's command runs.
 func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, image unpacked, restarts int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	dir := r.dir(spec.Lease)
 	plan := plan{
 		Record: record{Machine: spec.Machine, Lease: spec.Lease, Cluster: spec.Cluster, Image: spec.Image, Restarts: restarts},
@@ -175,10 +188,10 @@ func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, image unpacked,
 	return nil
 }
 
-// Stop kills what the lease runs and removes all that was made for it.
+// Stop kills what the lease runs and removes all that was made for it, after what it wrote is made unreadable, which may take its time. The error may be of what
+// was spared alone.
 func (r *Runtime) Stop(ctx context.Context, lease raylink.LeaseID) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.alone(lease)()
 	return r.remove(ctx, lease)
 }
 
@@ -200,18 +213,29 @@ func (r *Runtime) remove(ctx context.Context, lease raylink.LeaseID) error {
 	case known.Machine != r.machine:
 		return nil
 	}
-	if err := r.end(ctx, dir); err != nil {
-		return fmt.Errorf("ending the processes of %s: %w", lease, err)
-	}
-	if err := r.groups.of(runtime.Spec{Machine: known.Machine, Lease: lease}).remove(ctx); err != nil {
-		return fmt.Errorf("removing the control groups of %s: %w", lease, err)
+	if err := r.quiet(ctx, dir, known); err != nil {
+		return err
 	}
 	// The record goes last: half a removal must be found again.
-	if err := removeAllBut(dir, recordFile); err != nil {
-		return fmt.Errorf("removing the files of %s: %w", lease, err)
+	spared := shredAllBut(ctx, dir, recordFile)
+	if !shred.Rest(spared) {
+		return fmt.Errorf("removing the files of %s: %w", lease, spared)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("removing the files of %s: %w", lease, err)
+	}
+	return spared
+}
+
+// quiet ends a lease's processes and removes its control groups.
+func (r *Runtime) quiet(ctx context.Context, dir string, known record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.end(ctx, dir); err != nil {
+		return fmt.Errorf("ending the processes of %s: %w", known.Lease, err)
+	}
+	if err := r.groups.of(runtime.Spec{Machine: known.Machine, Lease: known.Lease}).remove(ctx); err != nil {
+		return fmt.Errorf("removing the control groups of %s: %w", known.Lease, err)
 	}
 	return nil
 }

@@ -143,7 +143,7 @@ func TestGroupOnDisk(t *testing.T) {
 	if n := l.starved(); n != 2 {
 		t.Errorf("%d processes starved, wanted 2", n)
 	}
-	if err := removeAllBut(dir, ""); err != nil { // the kernel's files go with the directory
+	if err := shredAllBut(t.Context(), dir, ""); err != nil { // the kernel's files go with the directory
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -290,6 +290,9 @@ func TestEnvironment(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, keptDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	log, err := openLog(filepath.Join(dir, logFile), 100)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"raylink/raylink"
 	"raylink/supplier/runtime"
+	"raylink/supplier/shred"
 )
 
 // What stands in a lease's directory below containers/. The container sees none of it but home and the files in etc.
@@ -27,9 +29,10 @@ const (
 	planFile   = "plan.json"
 	lifeFile   = "life.json"
 	endFile    = "end.json"
-	lockFile   = "lock" // held by the keeper
-	logFile    = "log"  // and log.1
-	homeDir    = "home"
+	lockFile   = "lock"           // held by the keeper
+	keptDir    = "kept"           // what the tenant writes, on a key of its own where the file system has keys
+	logFile    = keptDir + "/log" // and log.1
+	homeDir    = keptDir + "/home"
 	etcDir     = "etc"
 
 	fileMax = 1 << 20 // bytes of any of our own files that is read back
@@ -186,9 +189,9 @@ func hosts(spec runtime.Spec) string {
 	return b.String()
 }
 
-// furnish makes the lease's directory. The record comes first: from then on it is found, whatever happens.
+// furnish makes the lease's directory, which is not there or has nothing but a record in it. The record comes first: from then on it is found, whatever happens.
 func furnish(dir string, p plan) error {
-	for _, d := range []string{dir, filepath.Join(dir, etcDir)} {
+	for _, d := range []string{dir, filepath.Join(dir, etcDir), filepath.Join(dir, keptDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return fmt.Errorf("making its directory: %w", err)
 		}
@@ -197,6 +200,9 @@ func furnish(dir string, p plan) error {
 				return err
 			}
 		}
+	}
+	if _, err := shred.Seal(filepath.Join(dir, keptDir)); err != nil {
+		return err
 	}
 	if err := os.Mkdir(filepath.Join(dir, homeDir), 0o700); err != nil {
 		return fmt.Errorf("making its home: %w", err)
@@ -212,20 +218,33 @@ func furnish(dir string, p plan) error {
 	return writeJSON(filepath.Join(dir, planFile), p)
 }
 
-func removeAllBut(dir, keep string) error {
+// shredAllBut makes all but one file of a lease's directory unreadable and removes it; its error may be of what was spared alone.
+func shredAllBut(ctx context.Context, dir, keep string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
+	var spared []error
 	for _, e := range entries {
-		if e.Name() == keep {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case e.Name() == keep:
 			continue
+		case e.IsDir():
+			err = shred.Remove(ctx, path, nil)
+		default:
+			if err = shred.File(ctx, path); shred.Rest(err) {
+				err = errors.Join(err, os.Remove(path))
+			}
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if !shred.Rest(err) {
 			return err
 		}
+		if err != nil {
+			spared = append(spared, err)
+		}
 	}
-	return nil
+	return errors.Join(spared...)
 }
 
 // writeJSON replaces a file as a whole.

@@ -1,0 +1,99 @@
+package docker_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"raylink/raylink"
+	"raylink/supplier/runtime"
+	"raylink/supplier/runtime/docker"
+)
+
+// TestItsLogAndVolumesAreOverwritten holds both open while a container that runs is stopped, and then finds nothing in them of what its tenant wrote.
+func TestItsLogAndVolumesAreOverwritten(t *testing.T) {
+	real(t)
+	const text = "what a tenant wrote and nobody else is to read"
+	image := "raylink/test-volume:" + strings.ToLower(t.Name())
+	build := exec.CommandContext(t.Context(), "docker", "build", "-q", "--network", "none", "-t", image, "-")
+	build.Stdin = strings.NewReader("FROM " + workerImage + "\nUSER root\nRUN mkdir -m 777 /data\nVOLUME /data\n")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("making an image with a volume: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("docker", "image", "rm", image).CombinedOutput(); err != nil {
+			t.Errorf("removing the image: %v: %s", err, out)
+		}
+	})
+	r := open(t, "m-shreddedaa")
+	spec := runtime.Spec{Lease: "l-shreddedaa", Machine: "m-shreddedaa", Image: image, Dir: prepare(t, "l-shreddedaa"), Memory: 256 << 20}
+	if _, err := r.Start(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { exec.Command("docker", "rm", "-fv", docker.Name(spec.Lease)).Run() })
+	release(t, spec.Dir, "echo '"+text+"'; echo '"+text+"' > /data/file; touch /raylink/session/done; exec sleep 1000\n")
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(spec.Dir, "session", "done")); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the tenant has not written")
+		}
+	}
+	paths := writtenBy(t, spec.Lease)
+	var held []*os.File
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if before, err := io.ReadAll(file); err != nil || !bytes.Contains(before, []byte(text)) {
+			t.Fatalf("%s holds %q (%v)", path, before, err)
+		}
+		held = append(held, file)
+	}
+	if len(held) != 2 {
+		t.Fatalf("what is held is %v", paths)
+	}
+	if err := r.Stop(t.Context(), spec.Lease); err != nil {
+		t.Error(err)
+	}
+	for _, file := range held {
+		if after, err := io.ReadAll(io.NewSectionReader(file, 0, 1<<20)); err != nil || len(bytes.Trim(after, "\x00")) > 0 {
+			t.Errorf("%s, unlinked, still holds %q (%v)", file.Name(), after, err)
+		}
+		if _, err := os.Stat(file.Name()); !os.IsNotExist(err) {
+			t.Errorf("%s is there: %v", file.Name(), err)
+		}
+	}
+}
+
+// writtenBy are a container's log and the file in its volume.
+func writtenBy(t *testing.T, lease raylink.LeaseID) []string {
+	t.Helper()
+	var seen []struct {
+		LogPath string
+		Mounts  []struct{ Destination, Source string }
+	}
+	out, err := exec.CommandContext(t.Context(), "docker", "inspect", docker.Name(lease)).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &seen)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{seen[0].LogPath}
+	for _, m := range seen[0].Mounts {
+		if m.Destination == "/data" {
+			paths = append(paths, filepath.Join(m.Source, "file"))
+		}
+	}
+	return paths
+}
