@@ -116,7 +116,7 @@ func prepareMapped(t *testing.T, lease raylink.LeaseID) string {
 	return dir
 }
 
-// remapped starts a second engine, which maps user ids, for this test alone, and gives it a small image. It stands in a mount namespace with an /etc of its own:
+// remapped starts a second engine, which maps user ids, for this test alone, and gives it a small image. It stands in a mount namespace with an /etc of its own, and in a network namespace, for it would take the first one's bridge away:
 // nothing on the machine is changed, and nothing is left.
 func remapped(t *testing.T) {
 	t.Helper()
@@ -153,7 +153,7 @@ func remapped(t *testing.T) {
 		}
 	}
 	socket := "unix://" + filepath.Join(dir, "sock")
-	engine := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", `mount --bind "$0" /etc && exec "$@"`, filepath.Join(dir, "etc"),
+	engine := exec.Command("unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", `mount --bind "$0" /etc && exec "$@"`, filepath.Join(dir, "etc"),
 		dockerd, "--userns-remap=tenants", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"),
 		"-H", socket, "--bridge=none", "--iptables=false", "--storage-driver", strings.TrimSpace(string(driver)))
 	log := &strings.Builder{}
