@@ -128,14 +128,14 @@ func (c *Config) authority(ctx context.Context) (*authority.Authority, error) {
 
 // serve opens the API and starts the loops.
 func (n *Node) serve(ctx context.Context, auth *authority.Authority, keeper *authority.Keeper) error {
-	memory := reconcile.NewMemory()
+	memory, told := reconcile.NewMemory(), &api.Told{}
 	chain := &treasury{group: n.group, nodes: n.cfg.nodes(), log: n.log}
-	(&api.Leader{Group: n.group, Memory: memory, Chain: chain.holdings, Check: chain.check}).Register(n.raft.Handle)
+	(&api.Leader{Group: n.group, Memory: memory, Told: told, Chain: chain.holdings, Check: chain.check}).Register(n.raft.Handle)
 	registry := n.cfg.registry
 	if registry == nil {
 		registry = prometheus.NewRegistry()
 	}
-	s := &api.Server{ID: n.cfg.ID, Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log,
+	s := &api.Server{ID: n.cfg.ID, Version: n.cfg.Version, Group: n.group, Roster: n.group, Authority: auth, Log: n.log, Told: told,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Pages: n.pages,
 		Judge: &api.Judge{Transcripts: &transcripts{dir: filepath.Join(n.cfg.Data, "transcripts"), kept: keptTranscripts}, Multiplier: kernel.New(1), Band: band, Reads: reads}}
 	line, err := openCards(&n.cfg)

@@ -1,5 +1,10 @@
 package raylink
 
+import (
+	"maps"
+	"slices"
+)
+
 // DeviceKind says what a device is.
 type DeviceKind string
 
@@ -41,6 +46,17 @@ type Host struct {
 	Versions  map[string]string `json:"versions"`          // of what the sandbox rests on; the keys are the Version… constants
 	Isolation []Isolation       `json:"isolation"`         // the tiers that this machine has
 	Runtime   string            `json:"runtime,omitempty"` // RuntimeProcess where leases run without a container engine; else empty
+}
+
+// Equal says whether both are the same. Like their JSON, it makes no difference between nothing and a list of nothing.
+func (h *Host) Equal(o *Host) bool {
+	return h.OS == o.OS && h.Kernel == o.Kernel && h.Arch == o.Arch && h.Virtual == o.Virtual && h.Memory == o.Memory && h.Runtime == o.Runtime &&
+		slices.EqualFunc(h.Devices, o.Devices, sameDevice) && maps.Equal(h.Versions, o.Versions) && slices.Equal(h.Isolation, o.Isolation)
+}
+
+func sameDevice(a, b Device) bool {
+	return a.ID == b.ID && a.Kind == b.Kind && a.Vendor == b.Vendor && a.Name == b.Name && a.Model == b.Model && a.Memory == b.Memory && a.Cores == b.Cores && a.Threads == b.Threads &&
+		a.Cache == b.Cache && slices.Equal(a.Features, b.Features) && a.MIG == b.MIG && a.ECC == b.ECC && a.Bus == b.Bus && a.Fault == b.Fault
 }
 
 // RuntimeProcess is what Host.Runtime says of a machine whose leases are processes of the agent's own, whatever engine may be there beside.

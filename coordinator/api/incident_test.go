@@ -61,17 +61,22 @@ func (f *fleet) ask(cert *x509.Certificate, method, path string, body any, heade
 	if err != nil {
 		f.t.Error(err)
 	}
-	request := httptest.NewRequest(method, path, bytes.NewReader(text))
-	request.TLS = &tls.ConnectionState{HandshakeComplete: true}
-	if cert != nil {
-		request.TLS.PeerCertificates, request.TLS.VerifiedChains = []*x509.Certificate{cert}, [][]*x509.Certificate{{cert}}
-	}
+	request := proven(cert, httptest.NewRequest(method, path, bytes.NewReader(text)))
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	got := httptest.NewRecorder()
 	f.handler.ServeHTTP(got, request)
 	return got
+}
+
+// proven is a request as TLS hands it on that has seen a certificate, or none.
+func proven(cert *x509.Certificate, request *http.Request) *http.Request {
+	request.TLS = &tls.ConnectionState{HandshakeComplete: true}
+	if cert != nil {
+		request.TLS.PeerCertificates, request.TLS.VerifiedChains = []*x509.Certificate{cert}, [][]*x509.Certificate{{cert}}
+	}
+	return request
 }
 
 // beats has every machine report, and says for how many that did not work.

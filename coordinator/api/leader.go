@@ -36,6 +36,7 @@ type Memory interface {
 type Leader struct {
 	Group  Group
 	Memory Memory
+	Told   *Told           // shared with this coordinator's Server, so that what is heard here is read once; nil reads each report anew
 	Chain  func() Holdings // nil without a line to a chain, as is Check
 	Check  func(context.Context, payout.Destination) error
 }
@@ -101,12 +102,11 @@ func (l *Leader) Register(handle func(method string, answer consensus.Handler)) 
 		return json.Marshal(l.Chain())
 	})
 	handle(MethodAgent, func(_ context.Context, body []byte) ([]byte, error) {
-		var w AgentWord
-		if err := json.Unmarshal(body, &w); err != nil {
-			return nil, fmt.Errorf("reading an agent's report: %w", err)
+		id, report, err := l.Told.hear(body)
+		if err == nil {
+			l.Memory.Agent(id, report)
 		}
-		l.Memory.Agent(w.ID, w.Report)
-		return nil, nil
+		return nil, err
 	})
 	handle(MethodGateway, func(_ context.Context, body []byte) ([]byte, error) {
 		var w GatewayWord

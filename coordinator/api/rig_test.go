@@ -139,10 +139,11 @@ func newRig(t testing.TB) *rig {
 	}
 	r := &rig{t: t, auth: auth, memory: reconcile.NewMemory(), tokens: map[string]string{}, callers: map[string]*http.Client{}, manifest: string(manifest),
 		group: &fake{s: state.New(), moved: make(chan struct{}), calls: map[string]consensus.Handler{}}}
-	(&Leader{Group: r.group, Memory: r.memory}).Register(func(method string, h consensus.Handler) { r.group.calls[method] = h })
+	told := &Told{}
+	(&Leader{Group: r.group, Memory: r.memory, Told: told}).Register(func(method string, h consensus.Handler) { r.group.calls[method] = h })
 	log := slog.New(slog.DiscardHandler)
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	r.server = &Server{ID: "a", Version: "test", Group: r.group, Roster: r.group, Authority: auth, Log: log, Metrics: metrics}
+	r.server = &Server{ID: "a", Version: "test", Group: r.group, Roster: r.group, Authority: auth, Log: log, Metrics: metrics, Told: told}
 	r.handler = r.server.Handler()
 	server := httptest.NewUnstartedServer(r.handler)
 	keeper := auth.ServerCertificate("a", "127.0.0.1")

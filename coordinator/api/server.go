@@ -3,6 +3,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,8 +26,9 @@ import (
 
 // Limits of requests.
 const (
-	maxBody      = 1 << 20 // bytes; manifests are the largest
-	maxReport    = 3 << 20 // bytes of an agent's or gateway's report; it must fit into a call among coordinators
+	maxBody      = 1 << 20  // bytes; manifests are the largest
+	maxReport    = 3 << 20  // bytes of an agent's or gateway's report; it must fit into a call among coordinators
+	firstRead    = 16 << 10 // bytes that a body's announced length is believed before they are here
 	maxWait      = 30 * time.Second
 	proposeLimit = 15 * time.Second
 	indexLimit   = 5 * time.Second
@@ -68,6 +70,7 @@ type Server struct {
 	Metrics   http.Handler
 	Cards     Cards  // nil without a card company
 	Judge     *Judge // of proofs; nil judges none
+	Told      *Told  // shared with the Leader; nil reads each report anew
 
 	digest digest
 }
@@ -163,15 +166,29 @@ func (s *Server) refuse(c *gin.Context, err error) {
 
 // body reads a request's JSON strictly.
 func body(c *gin.Context, limit int64, into any) error {
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return raylink.Errorf(raylink.CodeTooLarge, "the request's body is over %d bytes", limit)
+	text, err := receive(c, limit)
+	if err != nil {
+		return err
+	}
+	return strictly(text, into)
+}
+
+// receive reads a request's body as it is.
+func receive(c *gin.Context, limit int64) ([]byte, error) {
+	text := bytes.NewBuffer(make([]byte, 0, min(max(c.Request.ContentLength, 0), firstRead)+bytes.MinRead))
+	_, err := text.ReadFrom(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, raylink.Errorf(raylink.CodeTooLarge, "the request's body is over %d bytes", limit)
 	}
 	if err != nil {
-		return raylink.Errorf(raylink.CodeInvalid, "reading the request's body: %v", err)
+		return nil, raylink.Errorf(raylink.CodeInvalid, "reading the request's body: %v", err)
 	}
-	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	return text.Bytes(), nil
+}
+
+// strictly decodes a request's body: one JSON value, and no field that is unknown here.
+func strictly(text []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
 		return raylink.Errorf(raylink.CodeInvalid, "the request's body is not what is expected here: %v", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -73,13 +74,7 @@ func (s *Server) getGatewayAssignment(c *gin.Context) (any, error) {
 	}, func(revision string) any { a.Revision = revision; return a })
 }
 
-// AgentWord is an agent's report on its way to the leader, under the id that its certificate proved.
-type AgentWord struct {
-	ID     raylink.MachineID `json:"id"`
-	Report wire.AgentReport  `json:"report"`
-}
-
-// GatewayWord is a gateway's.
+// GatewayWord is a gateway's report on its way to the leader, under the id that its certificate proved.
 type GatewayWord struct {
 	ID     raylink.GatewayID  `json:"id"`
 	Report wire.GatewayReport `json:"report"`
@@ -93,11 +88,15 @@ func (s *Server) postAgentReport(c *gin.Context) (any, error) {
 	if err := s.standing(identity.Machine, id); err != nil {
 		return nil, err
 	}
-	word := AgentWord{ID: raylink.MachineID(id)}
-	if err := body(c, maxReport, &word.Report); err != nil {
+	text, err := receive(c, maxReport)
+	if err != nil {
 		return nil, err
 	}
-	return nil, s.report(c.Request.Context(), MethodAgent, word)
+	text = bytes.Trim(text, " \t\r\n") // what may stand around a JSON value
+	if _, err := s.Told.read(raylink.MachineID(id), text, true); err != nil {
+		return nil, err
+	}
+	return nil, s.report(c.Request.Context(), MethodAgent, agentWord(raylink.MachineID(id), text))
 }
 
 func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
@@ -112,7 +111,11 @@ func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
 	if err := body(c, maxReport, &word.Report); err != nil {
 		return nil, err
 	}
-	return nil, s.report(c.Request.Context(), MethodGateway, word)
+	raw, err := json.Marshal(word)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.report(c.Request.Context(), MethodGateway, raw)
 }
 
 // reportLimit is how long a report waits for a leader: shorter than an agent's and a gateway's patience, so that they hear in time that this
@@ -120,10 +123,11 @@ func (s *Server) postGatewayReport(c *gin.Context) (any, error) {
 const reportLimit = 2 * time.Second
 
 // report hands a report to the leader.
-func (s *Server) report(ctx context.Context, method string, word any) error {
+func (s *Server) report(ctx context.Context, method string, word []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, reportLimit)
 	defer cancel()
-	return s.leader(ctx, method, word, nil)
+	_, err := s.Group.CallLeader(ctx, method, word)
+	return err
 }
 
 // postGatewayCertificate gives a gateway a certificate for an ECDSA key of its own, good for serving its hosts and for nothing else: browsers know no

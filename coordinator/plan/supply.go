@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func newHost(m *state.Machine, said *raylink.Host, now time.Time) bool {
 	if m == nil || said == nil || m.State == state.MachineBanned {
 		return false
 	}
-	due := m.Host == nil || now.Sub(m.HostAt) >= HostRest && !reflect.DeepEqual(m.Host, said) || broken(m.Host, said)
+	due := m.Host == nil || !m.Host.Equal(said) && (now.Sub(m.HostAt) >= HostRest || broken(m.Host, said))
 	return due && state.CheckHost(*said) == nil
 }
 
@@ -77,6 +76,16 @@ func usable(h *raylink.Host) []string {
 		}
 	}
 	return gpus
+}
+
+// usableGPUs is how many GPUs of a host can be used.
+func usableGPUs(h *raylink.Host) (n int64) {
+	for i := range h.Devices {
+		if d := &h.Devices[i]; d.Kind == raylink.DeviceGPU && d.Fault == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // faultOf is what is wrong with the first GPU that has a fault, in its agent's words. The bus tells the owner which it is; the UUID nobody is told.
@@ -167,7 +176,7 @@ func cause(s *state.State, m *state.Machine) (raylink.Reason, string) {
 	case offered == 0:
 		return raylink.ReasonNone, ""
 	}
-	if usable := int64(len(m.GPUs())); offered > usable {
+	if usable := usableGPUs(m.Host); offered > usable {
 		return raylink.ReasonDeviceFault, fmt.Sprintf("it offers %d GPUs and %d can be used", offered, usable) + faultOf(m.Host)
 	}
 	return raylink.ReasonNone, ""

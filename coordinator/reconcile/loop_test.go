@@ -252,7 +252,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestMemoryKeepsWhatIsSaidOnce: a host is told only when it changes, and stays; a silence is remembered with its end.
+// TestMemoryKeepsWhatIsSaidOnce: a host that is not told again stays; a silence is remembered with its end.
 func TestMemoryKeepsWhatIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory()
@@ -317,7 +317,8 @@ func TestHeartbeatsWakeNobody(t *testing.T) {
 		want   bool
 	}{
 		{wire.AgentReport{}, true}, {wire.AgentReport{}, false}, {wire.AgentReport{Offer: offer}, true}, {wire.AgentReport{Offer: offer}, false}, {wire.AgentReport{Offer: other}, true},
-		{wire.AgentReport{Offer: other, Host: &raylink.Host{}}, true}, {wire.AgentReport{Offer: other}, false}, {wire.AgentReport{Offer: other, Paused: raylink.ReasonPaused}, true},
+		{wire.AgentReport{Offer: other, Host: &raylink.Host{}}, true}, {wire.AgentReport{Offer: other}, false}, {wire.AgentReport{Offer: other, Host: &raylink.Host{}}, false},
+		{wire.AgentReport{Offer: other, Host: &raylink.Host{OS: "another"}}, true}, {wire.AgentReport{Offer: other, Paused: raylink.ReasonPaused}, true},
 		{wire.AgentReport{Offer: other}, true}, {wire.AgentReport{Offer: other, Leaves: &leaves}, true}, {wire.AgentReport{Offer: other, Leaves: &leaves}, false},
 		{wire.AgentReport{Offer: other, Leaves: &leaves, Leases: make([]wire.LeaseReport, 1)}, true}, {wire.AgentReport{Offer: other, Leaves: &leaves}, true},
 	} {

@@ -54,7 +54,7 @@ func (m *Memory) Agent(id raylink.MachineID, r wire.AgentReport) {
 		next.Gap, next.Back = last.At, now
 		m.returned[id] = now
 	}
-	if r.Host == nil { // told only when it changes
+	if r.Host == nil { // what it is it has told before
 		next.Report.Host = last.Report.Host
 	}
 	m.machines[id] = next
@@ -92,12 +92,8 @@ func (m *Memory) poke() {
 // idle says whether a report is a mere heartbeat: of a machine without leases, that says what it said before. The loop looks at it with its next beat; a
 // hundred thousand of them must not keep it busy.
 func idle(last, r wire.AgentReport) bool {
-	if len(last.Leases)+len(r.Leases) > 0 || r.Host != nil || last.Paused != r.Paused {
+	if len(last.Leases)+len(r.Leases) > 0 || last.Paused != r.Paused || (last.Leaves == nil) != (r.Leaves == nil) {
 		return false
 	}
-	same := (last.Offer == nil) == (r.Offer == nil) && (last.Leaves == nil) == (r.Leaves == nil)
-	if same && r.Offer != nil {
-		same = reflect.DeepEqual(last.Offer, r.Offer)
-	}
-	return same && (r.Leaves == nil || last.Leaves.Equal(*r.Leaves))
+	return (r.Leaves == nil || last.Leaves.Equal(*r.Leaves)) && reflect.DeepEqual(last.Offer, r.Offer) && (r.Host == nil || reflect.DeepEqual(last.Host, r.Host))
 }

@@ -103,12 +103,12 @@ func (c *coordinator) start(bootstrap bool) {
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.skew.Load())) }}, &replica{State: st, b: b, id: c.id}, bootstrap)
 	b.must(err)
 	g := &group{node, st}
-	memory := reconcile.NewMemory()
-	(&api.Leader{Group: g, Memory: memory}).Register(node.Handle)
+	memory, told := reconcile.NewMemory(), &api.Told{}
+	(&api.Leader{Group: g, Memory: memory, Told: told}).Register(node.Handle)
 	key, err := b.auth.SigningKey()
 	b.must(err)
 	loop := &reconcile.Loop{Group: g, Memory: memory, Log: b.log.With("at", c.id), Key: key}
-	server := &api.Server{ID: c.id, Version: "testbed", Group: g, Roster: g, Authority: b.auth, Log: b.log.With("at", c.id),
+	server := &api.Server{ID: c.id, Version: "testbed", Group: g, Roster: g, Authority: b.auth, Log: b.log.With("at", c.id), Told: told,
 		Judge: &api.Judge{Transcripts: c.kept, Multiplier: kernel.New(1), Band: band}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
