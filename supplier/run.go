@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,7 +109,12 @@ func Run(ctx context.Context, config Config, log *slog.Logger) error {
 func join(ctx context.Context, config *Config, offer raylink.Offer, log *slog.Logger) (*client.Identity, error) {
 	dir := filepath.Join(config.Data, "identity")
 	if client.Joined(dir) {
-		return client.OpenIdentity(dir)
+		me, err := client.OpenIdentity(dir)
+		if err == nil && config.Join != "" && !slices.Contains(me.Coordinators(), strings.TrimSuffix(config.Join, "/")) {
+			log.Warn("this machine has joined a network before and stays in it; --join is not looked at", "join", config.Join, "coordinators", me.Coordinators(),
+				"hint", "`raylink supplier uninstall` leaves that network")
+		}
+		return me, err
 	}
 	if config.Join == "" {
 		return nil, invalid("this machine has not joined a network yet").

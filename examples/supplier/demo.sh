@@ -83,6 +83,11 @@ say "It has shown what it computes: from now on it is placed"
 until_says 'state  *ready' "$RAYLINK" supplier status --data "$data"
 show supplier status --data "$data"
 
+say "What it has shown, judged again by anybody"
+proof=$("$RAYLINK" challenge list -o json | python3 -c 'import json, sys; print([p["id"] for p in json.load(sys.stdin) if p["state"] == "passed"][0])')
+show challenge export "$proof" --file "$work/proof.json"
+show challenge verify "$work/proof.json"
+
 say "Looked over again"
 show supplier doctor --data "$data" --all || echo "(exit code $?)"
 

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,9 +107,12 @@ func equal(name, pattern []string) bool {
 	return true
 }
 
-// another says that a word beside a model's name makes it another model.
+// part is the end of the name of a vGPU, as NVIDIA's "Virtual GPU Software User Guide" has them: the GiB that it has of a GPU, and whose licence it takes (GRID A100-40C).
+var part = regexp.MustCompile("^[0-9]+[abcq]$")
+
+// another says that a word beside a model's name makes it another model, or a part of one.
 func another(word string) bool {
-	return slices.Contains([]string{"ti", "super", "laptop", "mobile", "d", "max", "maxq", "ultra", "ada", "blackwell", "vgpu", "xt", "xtx", "gre", "threadripper"}, word)
+	return part.MatchString(word) || slices.Contains([]string{"grid", "ti", "super", "laptop", "mobile", "d", "max", "maxq", "ultra", "ada", "blackwell", "vgpu", "xt", "xtx", "gre", "threadripper"}, word)
 }
 
 // words cuts a name into lower-case words: at every sign that is no letter or digit, without (R), (TM) and what says nothing.

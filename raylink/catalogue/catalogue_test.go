@@ -33,6 +33,7 @@ var known = []struct {
 	{"NVIDIA A10G", 23028, "A10G"}, {"NVIDIA A10", 23028, "A10"}, {"NVIDIA L4", 23034, "L4"}, {"NVIDIA L40S", 46068, "L40S"},
 	{"NVIDIA H100 80GB HBM3", 81559, "H100"}, {"NVIDIA H100 NVL", 95830, "H100-94G"}, {"NVIDIA H200", 143771, "H200"}, {"NVIDIA GH200 480GB", 97871, "GH200"},
 	{"NVIDIA B200", 183359, "B200"},
+	{"GRID A100-40C", 40960, ""}, {"NVIDIA A10-4Q", 4096, ""}, {"GRID T4-16Q", 16384, ""}, // parts of a GPU
 	{"AMD Instinct MI300X", 196592, "MI300X"}, {"AMD Radeon RX 7900 XTX", 24560, "RX-7900-XTX"}, {"Radeon RX 7900 XT", 20464, "RX-7900-XT"},
 	{"NVIDIA GeForce RTX 9999", 24564, ""}, {"llvmpipe", 1024, ""}, {"", 1024, ""},
 

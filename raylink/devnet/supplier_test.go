@@ -23,7 +23,7 @@ func TestSupplierExample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, told)
 	}
-	for _, want := range []string{"Nothing was changed.", "missing. It earns nothing", "Nothing keeps this machine from earning.", "next change", "No difference: containers"} {
+	for _, want := range []string{"Nothing was changed.", "missing. It earns nothing", "what was opened is right, bit for bit", "Nothing keeps this machine from earning.", "next change", "No difference: containers"} {
 		if !strings.Contains(string(told), want) {
 			t.Errorf("it does not tell %q:\n%s", want, told)
 		}
