@@ -108,7 +108,7 @@ func equal(name, pattern []string) bool {
 }
 
 // part is the end of the name of a vGPU, as NVIDIA's "Virtual GPU Software User Guide" has them: the GiB that it has of a GPU, and whose licence it takes (GRID A100-40C).
-var part = regexp.MustCompile("^[0-9]+[abcq]$")
+var part = regexp.MustCompile("^[0-9]{1,3}[abcq]$")
 
 // another says that a word beside a model's name makes it another model, or a part of one.
 func another(word string) bool {
