@@ -33,7 +33,7 @@
 // twelve in the market, where without rounds it keeps all (coordinator/plan, TestARelayServesNoFleet; with real agents, TestRelay in raylink/testbed).
 //
 // What remains. Rounds are of one account, and an admin opens accounts: to whom he gives twelve, for one machine each, they are twelve owners, and one device serves
-// them all, each at another time. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
+// them all, each at another time. An appeal is alone, once in six hours. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
 // processors: k may be tens there. Proofs under lease, of the lottery or because a tenant asks, run alone and can be relayed; what is under lease and does not do what it was hired for
 // is seen by who hired it. Of a model that the catalogue does not know nothing is judged but the deadlines.
 //
