@@ -117,3 +117,25 @@ func TestLottery(t *testing.T) {
 		t.Error("a device without a draw is drawn")
 	}
 }
+
+// TestTheNextProofCannotBeForeseen: when a device is proven again follows from its judge's draw alone, which no machine is told, and falls everywhere between the
+// policy's two times alike.
+func TestTheNextProofCannotBeForeseen(t *testing.T) {
+	const draws, parts = 5000, 10
+	policy := DefaultProofPolicy()
+	var in [parts]int
+	for i := range draws {
+		known := Proven{Draw: seedOf(byte(i))}
+		known.Draw[1], known.Draw[2] = byte(i>>8), 1
+		wait := known.drawn("next", policy.Most-policy.Least)
+		if again := known.drawn("next", policy.Most-policy.Least); again != wait {
+			t.Fatalf("one draw says %s, then %s", wait, again)
+		}
+		in[int(wait*parts/(policy.Most-policy.Least))]++
+	}
+	for part, n := range in {
+		if n < draws/parts*8/10 || n > draws/parts*12/10 { // 9 standard deviations
+			t.Errorf("%d of %d draws fall into part %d of %d", n, draws, part, parts)
+		}
+	}
+}
