@@ -134,7 +134,7 @@ func TestTheNextProofCannotBeForeseen(t *testing.T) {
 		in[int(wait*parts/(policy.Most-policy.Least))]++
 	}
 	for part, n := range in {
-		if n < draws/parts*8/10 || n > draws/parts*12/10 { // 9 standard deviations
+		if n < draws/parts*8/10 || n > draws/parts*12/10 { // more than four standard deviations
 			t.Errorf("%d of %d draws fall into part %d of %d", n, draws, part, parts)
 		}
 	}
