@@ -107,8 +107,9 @@ func equal(name, pattern []string) bool {
 	return true
 }
 
-// part is the end of the name of a vGPU, as NVIDIA's "Virtual GPU Software User Guide" has them: the GiB that it has of a GPU, and whose licence it takes (GRID A100-40C).
-var part = regexp.MustCompile("^[0-9]{1,3}[abcq]$")
+// part is the end of the name of a vGPU, as NVIDIA's "Virtual GPU Software User Guide" has them: the GiB that it has of a GPU, whose licence it takes (GRID A100-40C),
+// and what sets it apart from others of that size (T4-2B4; of a slice, A100-1-5CME).
+var part = regexp.MustCompile("^[0-9]{1,3}[abcq](4|me|nome|meall|gfx)?$")
 
 // another says that a word beside a model's name makes it another model, or a part of one.
 func another(word string) bool {

@@ -34,6 +34,8 @@ var known = []struct {
 	{"NVIDIA H100 80GB HBM3", 81559, "H100"}, {"NVIDIA H100 NVL", 95830, "H100-94G"}, {"NVIDIA H200", 143771, "H200"}, {"NVIDIA GH200 480GB", 97871, "GH200"},
 	{"NVIDIA B200", 183359, "B200"},
 	{"GRID A100-40C", 40960, ""}, {"NVIDIA A10-4Q", 4096, ""}, {"GRID T4-16Q", 16384, ""}, // parts of a GPU
+	{"NVIDIA A100-1-5CME", 5120, ""}, {"NVIDIA A10-2B4", 2048, ""}, {"NVIDIA RTX Pro 6000 Blackwell DC-1-24CGFX", 24576, ""}, {"NVIDIA H100-1-10CNOME", 10240, ""},
+	{"Tesla P100-PCIE-16GB", 16280, "P100"}, {"Tesla P40", 22919, "P40"}, {"NVIDIA T1000 8GB", 8192, ""}, {"GRID K520", 4096, ""}, {"AMD Radeon PRO W6800X", 32768, ""},
 	{"AMD Instinct MI300X", 196592, "MI300X"}, {"AMD Radeon RX 7900 XTX", 24560, "RX-7900-XTX"}, {"Radeon RX 7900 XT", 20464, "RX-7900-XT"},
 	{"NVIDIA GeForce RTX 9999", 24564, ""}, {"llvmpipe", 1024, ""}, {"", 1024, ""},
 
@@ -43,7 +45,10 @@ var known = []struct {
 	{"AMD Ryzen Threadripper PRO 7995WX 96-Cores", 0, "Ryzen-Threadripper"}, {"AMD Ryzen AI 9 HX 370 w/ Radeon 890M", 0, "Ryzen-AI"},
 	{"AMD EPYC", 0, "EPYC"}, {"AMD EPYC 7763 64-Core Processor", 0, "EPYC-7003"}, {"AMD EPYC 9654 96-Core Processor", 0, "EPYC-9004"}, {"AMD EPYC-Milan Processor", 0, "EPYC-7003"},
 	{"Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", 0, "Xeon"}, {"Intel(R) Core(TM) i7-10700K CPU @ 3.80GHz", 0, "Core-i7"}, {"13th Gen Intel(R) Core(TM) i9-13900K", 0, "Core-i9"},
-	{"Intel(R) Core(TM) Ultra 7 155H", 0, "Core-Ultra-7"}, {"Neoverse N1", 0, "Neoverse-N1"}, {"Common KVM processor", 0, ""},
+	{"Intel(R) Core(TM) Ultra 7 155H", 0, "Core-Ultra-7"}, {"Neoverse N1", 0, "Neoverse-N1"}, {"Ampere-1a", 0, "Ampere-1"},
+	{"Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", 0, "Xeon"}, {"Intel(R) Core(TM) i7-8650U CPU @ 1.90GHz", 0, "Core-i7"}, {"11th Gen Intel(R) Core(TM) i5-1135G7 @ 2.40GHz", 0, "Core-i5"},
+	{"Intel(R) Core(TM) i7 CPU       Q 720  @ 1.60GHz", 0, "Core-i7"}, {"Intel(R) Celeron(R) CPU 5205U @ 1.90GHz", 0, ""}, {"AMD EPYC 7B12", 0, "EPYC-7002"},
+	{"Common KVM processor", 0, ""},
 }
 
 func device(name string, mib int64) raylink.Device {
