@@ -12,6 +12,7 @@ import (
 
 	"raylink/billing/money"
 	"raylink/raylink"
+	"raylink/raylink/ray"
 	"raylink/supplier/device"
 )
 
@@ -25,7 +26,7 @@ type Config struct {
 	CPUs       Cores    `flag:"cpus" help:"cores to rent out, such as 4 or 0.5; by default all"`
 	Memory     Bytes    `flag:"memory" help:"memory to rent out, such as 16Gi; by default nine tenths of what there is"`
 	GPUs       string   `flag:"gpus" default:"all" help:"GPUs to rent out: all, none, or how many; those of one model that the catalogue knows"`
-	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by; names that begin with ray.io/ or raylink.io/ are the agent's"`
+	Labels     []string `flag:"label" help:"key=value that clusters may select this machine by; names that begin with raylink.io/ are the agent's, and so is what Ray says of a machine's kind (ray.io/accelerator-type)"`
 	CPUHour    Price    `flag:"price-cpu-hour" default:"0.02" help:"asking price of one core for an hour, in USD"`
 	GPUHour    Price    `flag:"price-gpu-hour" help:"asking price of one GPU for an hour, in USD; by default what the catalogue says of its model"`
 	Runtime    string   `flag:"runtime" default:"docker" help:"docker; process, for machines without Docker; or scripted, which only pretends to run anything, for trying out coordinators"`
@@ -187,8 +188,7 @@ func (c *Config) offer(has device.Machine) (raylink.Offer, error) {
 	}
 	for _, label := range c.Labels {
 		key, value, ok := strings.Cut(label, "=")
-		// Ray's labels for where a machine is and how it is sold (ray.io/availability-zone and the like) are its owner's; what it is, is not.
-		if strings.HasPrefix(key, "raylink.io/") || key == raylink.LabelAccelerator || key == "ray.io/node-id" {
+		if !ray.OwnersLabel(key) {
 			return offer, invalid("--label %s is not the owner's to give", key).WithHint("the agent finds out itself; `raylink supplier --dry-run` shows what it would offer")
 		}
 		if !ok || key == "" {

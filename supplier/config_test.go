@@ -66,11 +66,14 @@ func TestOffer(t *testing.T) {
 	if err != nil || whole.Resources.CPU != 80_000 || whole.Resources.Memory != 90<<30 || whole.Resources.GPU != 0 || whole.Arch != "arm64" || whole.Labels["zone"] != "a" {
 		t.Errorf("the offer is %+v (%v)", whole, err)
 	}
+	if where, err := (&Config{Labels: []string{"ray.io/availability-zone=eu-1a"}}).offer(has); err != nil || where.Labels["ray.io/availability-zone"] != "eu-1a" {
+		t.Errorf("the offer says that it is in %v (%v)", where.Labels, err)
+	}
 	part, err := (&Config{CPUs: 20_000, Memory: 4 << 30}).offer(has)
 	if err != nil || part.Resources.CPU != 20_000 || part.Resources.Memory != 4<<30 {
 		t.Errorf("the bounded offer is %+v (%v)", part, err)
 	}
-	for _, label := range []string{"zone", raylink.LabelAccelerator + "=H100", raylink.LabelArch + "=amd64", raylink.LabelMachine + "=m-a", raylink.LabelProcessor + "=M4", raylink.LabelEmulated + "=true"} {
+	for _, label := range []string{"zone", raylink.LabelAccelerator + "=H100", raylink.LabelArch + "=amd64", raylink.LabelMachine + "=m-a", raylink.LabelProcessor + "=M4", raylink.LabelEmulated + "=true", "ray.io/node-group=left", "ray.io/node-id=a"} {
 		if _, err := (&Config{Labels: []string{label}}).offer(has); err == nil {
 			t.Errorf("the label %q is taken", label)
 		}

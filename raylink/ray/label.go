@@ -16,11 +16,18 @@ const (
 	LabelGroup       = "raylink.io/group"
 	LabelLease       = "raylink.io/lease"
 	labelNodeID      = "ray.io/node-id"
+	labelNodeGroup   = "ray.io/node-group" // Ray's own, of the group that a node is started for
 )
 
 // ReservedLabel says that a user may not set the label: it is Raylink's word, or Ray's own.
 func ReservedLabel(key string) bool {
 	return key == labelNodeID || strings.HasPrefix(key, "raylink.io/")
+}
+
+// OwnersLabel says that a machine's owner may set the label: of Ray's own he says where the machine is and how it is sold (ray.io/availability-zone and the
+// like), not what it is, nor which group of a tenant's it is a node of.
+func OwnersLabel(key string) bool {
+	return !ReservedLabel(key) && key != LabelAccelerator && key != labelNodeGroup
 }
 
 // ValidLabel says why key=value is no label of Ray's, which follows Kubernetes' syntax, or nil.

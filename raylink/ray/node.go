@@ -171,11 +171,14 @@ func (n Node) labels() string {
 // allLabels: what the machine offers, then what the manifest says of the group, then what Raylink knows.
 func (n Node) allLabels() map[string]string {
 	out := map[string]string{}
-	for _, given := range []map[string]string{n.Labels, n.Group.Labels} {
-		for k, v := range given {
-			if !ReservedLabel(k) {
-				out[k] = v
-			}
+	for k, v := range n.Labels {
+		if OwnersLabel(k) {
+			out[k] = v
+		}
+	}
+	for k, v := range n.Group.Labels {
+		if !ReservedLabel(k) {
+			out[k] = v
 		}
 	}
 	for k, v := range map[string]string{

@@ -115,6 +115,17 @@ func TestDevicesAreKnownToRay(t *testing.T) {
 	}
 }
 
+// TestMachinesDoNotPoseInRaysLabels: a machine without an accelerator is none by a label of its own, nor a node of another group; where it is it may say.
+func TestMachinesDoNotPoseInRaysLabels(t *testing.T) {
+	n := worker()
+	n.Accelerator, n.Group.Labels = "", nil
+	n.Labels = map[string]string{LabelAccelerator: "H100", "ray.io/node-group": "another", "ray.io/node-id": "another", "ray.io/availability-zone": "eu-1a"}
+	want := "--labels=raylink.io/arch=amd64,raylink.io/group=left,raylink.io/lease=l-cccccccccc,raylink.io/machine=m-dddddddddd,ray.io/availability-zone=eu-1a"
+	if argv := Command(n); !slices.ContainsFunc(argv, func(arg string) bool { return sameWords(arg, want) }) {
+		t.Errorf("%s is not in %q", want, argv)
+	}
+}
+
 // sameWords compares arguments but for the order of what commas part.
 func sameWords(a, b string) bool {
 	sorted := func(arg string) []string {
