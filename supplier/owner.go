@@ -69,13 +69,14 @@ func ChangeOwner(data string, change func(*Owner) error) (Owner, error) {
 	if err != nil {
 		return o, err
 	}
+	was := o
 	if err := change(&o); err != nil {
 		return o, err
 	}
 	if err := o.check(); err != nil {
 		return o, err
 	}
-	if err := o.checkPrices(); err != nil {
+	if err := o.checkPrices(was); err != nil {
 		return o, err
 	}
 	return o, save(filepath.Join(data, ownerFile), o)
@@ -96,8 +97,12 @@ func (o *Owner) check() error {
 	return nil
 }
 
-// checkPrices refuses what no coordinator takes. Only a change is held against it: a file with such a price is of an agent that did not look, and its hours hold.
-func (o *Owner) checkPrices() error {
+// checkPrices refuses what no coordinator takes. Only a change of prices is held against it: a file with such a price is of an agent that did not look, and its hours
+// hold, and its owner may pause.
+func (o *Owner) checkPrices(was Owner) error {
+	if o.CPUHour == was.CPUHour && o.GPUHour == was.GPUHour {
+		return nil
+	}
 	for _, rate := range []*money.Rate{o.CPUHour, o.GPUHour} {
 		if rate != nil && (*rate < 0 || *rate > raylink.MaxRate) {
 			return invalid("%s is no price: an hour costs from 0 to %s", *rate, money.Rate(raylink.MaxRate))

@@ -104,13 +104,23 @@ func TestOwnerIsKept(t *testing.T) {
 	}
 }
 
-// TestDearPriceKeepsTheHours: a file of before prices were looked at still says when the machine may be used.
+// TestDearPriceKeepsTheHours: a file of before prices were looked at still says when the machine may be used, and keeps no owner from pausing it or from mending the price.
 func TestDearPriceKeepsTheHours(t *testing.T) {
 	dir, dear := t.TempDir(), money.Rate(raylink.MaxRate+1)
 	if err := save(filepath.Join(dir, ownerFile), Owner{Hours: "sat-sun", CPUHour: &dear}); err != nil {
 		t.Fatal(err)
 	}
 	if o, err := ReadOwner(dir); err != nil || o.Hours != "sat-sun" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if o, err := ChangeOwner(dir, func(o *Owner) error { return o.Pause(time.Now(), 0) }); err != nil || o.Paused == nil {
+		t.Errorf("%+v, %v", o, err)
+	}
+	fair := money.Rate(1)
+	if _, err := ChangeOwner(dir, func(o *Owner) error { o.GPUHour = &fair; return nil }); raylink.AsError(err).Code != raylink.CodeInvalid {
+		t.Errorf("a price beside the dear one is kept, and nobody would take either: %v", err)
+	}
+	if o, err := ChangeOwner(dir, func(o *Owner) error { o.CPUHour = nil; return nil }); err != nil || o.Paused == nil || o.Hours != "sat-sun" {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
