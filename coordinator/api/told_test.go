@@ -84,7 +84,7 @@ func reportTexts(t *testing.T) []string {
 	busy.Leases = []wire.LeaseReport{{Lease: "l-one", Stage: raylink.StageRunning, Blocked: []string{"<&>"}, Minutes: []wire.MinuteRecord{{Lease: "l-one", Ordinal: 3, Seconds: 60}}}}
 	large := idle
 	large.Images = []string{strings.Repeat("x", toldMost)}
-	texts := []string{"", "null", "{}", `{"leases":[]}`, " {\n} ", `{"leases":[],"images":[]}`, `{"offer":{},"offer":{"arch":"arm64"},"leases":null}`, "{} {}", `{"nobody":1}`, "[]", "{", "\u00a0{}",
+	texts := []string{"", "null", "{}", `{"leases":[]}`, " {\n} ", `{"leases":[],"images":[]}`, `{"offer":{},"offer":{"arch":"arm64"},"leases":null}`, "{} {}", "{}}", `{"nobody":1}`, "[]", "{", "\u00a0{}",
 		`{"leases":[]},"id":"m-other","x":{}`, `{"images":["\"} ,\"report\":{\"images\":[\"y\"]}"]}`, `{"started":"2026-03-01T12:00:00+01:00","leases":[{"lease":"l-one","endpoint":"1.2.3.4:5"}]}`}
 	for _, r := range []wire.AgentReport{idle, other, paused, busy, large} {
 		texts = append(texts, textOf(t, r), " "+textOf(t, r)+"\n")
