@@ -112,7 +112,7 @@ func join(ctx context.Context, config *Config, offer raylink.Offer, log *slog.Lo
 		me, err := client.OpenIdentity(dir)
 		if err == nil && config.Join != "" && !slices.Contains(me.Coordinators(), strings.TrimSuffix(config.Join, "/")) {
 			log.Warn("this machine has joined a network before and stays in it; --join is not looked at", "join", config.Join, "coordinators", me.Coordinators(),
-				"hint", "`raylink supplier uninstall` leaves that network")
+				"hint", "if --join is of another network, `raylink supplier uninstall` leaves this one first")
 		}
 		return me, err
 	}

@@ -14,8 +14,11 @@ import (
 // toldMost is the size of the largest report that is remembered. An idle machine's has a kilobyte or two.
 const toldMost = 16 << 10
 
+// toldDevices is the most devices of a host in a report that is remembered: a list of empty ones takes little in a report, and a lot when it is read.
+const toldDevices = 64
+
 // Told remembers what each machine's report said last. An idle machine sends the same bytes every few seconds, all that it is among them: what was read
-// once need not be read again. It grows with the machines that the group knows. A nil one reads each report anew.
+// once need not be read again. A machine with leases has something new each time, and is not remembered. It grows with the machines that the group knows. A nil one reads each report anew.
 type Told struct {
 	mu   sync.Mutex
 	last map[raylink.MachineID]telling
@@ -54,7 +57,7 @@ func (t *Told) read(id raylink.MachineID, text []byte, strict bool) (wire.AgentR
 	} else {
 		err = json.Unmarshal(text, &report)
 	}
-	if err != nil || t == nil || len(text) > toldMost {
+	if err != nil || t == nil || len(text) > toldMost || len(report.Leases) > 0 || report.Host != nil && len(report.Host.Devices) > toldDevices {
 		return report, err
 	}
 	t.mu.Lock()

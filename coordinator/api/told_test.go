@@ -175,6 +175,23 @@ func TestTheSameBytesAreReadOnce(t *testing.T) {
 	}
 }
 
+// TestLittleIsRemembered: of a report that takes little to say and much to keep nothing is kept, nor of one that is never said twice.
+func TestLittleIsRemembered(t *testing.T) {
+	idle := idleReport(time.Now(), "GPU-a")
+	many, hired := idle, idle
+	many.Host = &raylink.Host{Devices: make([]raylink.Device, toldDevices+1)}
+	hired.Leases = []wire.LeaseReport{{Lease: "l-aaaaaaaaaa"}}
+	for what, x := range map[string]struct {
+		report wire.AgentReport
+		kept   int
+	}{"idle": {idle, 1}, "very many devices": {many, 0}, "a lease": {hired, 0}} {
+		told := &Told{}
+		if _, err := told.read("m-aaaaaaaaaa", []byte(textOf(t, x.report)), true); err != nil || len(told.last) != x.kept {
+			t.Errorf("%s: %d kept, %v", what, len(told.last), err)
+		}
+	}
+}
+
 // TestALeaderIsLenient: a field of a later release is refused where an agent sends it, and read over where a coordinator of that release passes it on; the one does not
 // open the door for the other.
 func TestALeaderIsLenient(t *testing.T) {
