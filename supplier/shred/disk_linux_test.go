@@ -90,9 +90,9 @@ func TestTheKeyGoes(t *testing.T) {
 	}
 	tenant(t, lease, text)
 	deep(t, lease, 50)
-	key, _, err := sealedBy(lease)
-	must(t, err)
 	parent, err := os.Open(m.Dir)
+	must(t, err)
+	key, _, err := sealedBy(int(parent.Fd()), "lease")
 	must(t, err)
 	must(t, discard(int(parent.Fd()), key), discard(int(parent.Fd()), key), parent.Close())
 	if _, err := os.ReadFile(filepath.Join(lease, "session", "weights")); err == nil {
@@ -127,20 +127,66 @@ func TestAFileInUse(t *testing.T) {
 	}
 }
 
-// TestAMountInside: what somebody mounted into a tree is not the tenant's, and stays.
-func TestAMountInside(t *testing.T) {
-	m := shredtest.New(t, "^encrypt")
-	must(t, os.WriteFile(filepath.Join(m.Dir, "file"), []byte("the owner's"), 0o600))
-	tree := t.TempDir()
-	inside := filepath.Join(tree, "mounted")
-	must(t, os.Mkdir(inside, 0o700), unix.Mount(m.Dir, inside, "", unix.MS_BIND, ""))
-	err := Remove(t.Context(), tree, nil)
-	must(t, unix.Unmount(inside, 0))
-	if !errors.Is(err, unix.EXDEV) {
-		t.Errorf("the removal says %v", err)
+// TestMounts: what somebody mounted into a tree, on it, or on a file in it is not the tenant's, and stays; also on kernels that do not know openat2.
+func TestMounts(t *testing.T) {
+	old := func(int, string, *unix.OpenHow) (int, error) { return -1, unix.ENOSYS }
+	for kernel, call := range map[string]func(int, string, *unix.OpenHow) (int, error){"this kernel": unix.Openat2, "an old kernel": old} {
+		for where, at := range map[string]string{"inside": "mounted", "on the tree": "", "on a file": "file"} {
+			t.Run(kernel+", "+where, func(t *testing.T) {
+				m := shredtest.New(t, "^encrypt")
+				openat2 = call
+				defer func() { openat2 = unix.Openat2 }()
+				// All is of one file system: a device's number does not tell them apart.
+				owners, tree := filepath.Join(m.Dir, "owners"), filepath.Join(m.Dir, "tree")
+				must(t, os.Mkdir(owners, 0o700), os.WriteFile(filepath.Join(owners, "file"), []byte("the owner's"), 0o600),
+					os.MkdirAll(filepath.Join(tree, "mounted"), 0o700), os.WriteFile(filepath.Join(tree, "file"), []byte("a tenant's"), 0o600))
+				what, on := owners, filepath.Join(tree, at)
+				if at == "file" {
+					what = filepath.Join(owners, "file")
+				}
+				must(t, unix.Mount(what, on, "", unix.MS_BIND, ""))
+				err := Remove(t.Context(), tree, nil)
+				must(t, unix.Unmount(on, 0))
+				if err == nil {
+					t.Error("the removal says nothing of it")
+				}
+				if text, err := os.ReadFile(filepath.Join(owners, "file")); err != nil || string(text) != "the owner's" {
+					t.Errorf("what was mounted is %q (%v)", text, err)
+				}
+			})
+		}
 	}
-	if owners, err := os.ReadFile(filepath.Join(m.Dir, "file")); err != nil || string(owners) != "the owner's" {
-		t.Errorf("what was mounted is %q (%v)", owners, err)
+}
+
+// TestTheOwnersOwnKey: where the owner encrypts the agent's directory himself, all below is on his key. It is never thrown away: what leases wrote is overwritten.
+func TestTheOwnersOwnKey(t *testing.T) {
+	m := shredtest.New(t, "encrypt")
+	owners := filepath.Join(m.Dir, "owners")
+	must(t, os.Mkdir(owners, 0o700))
+	if sealed, err := Seal(owners); err != nil || !sealed {
+		t.Fatalf("sealing says %v (%v)", sealed, err)
+	}
+	lease := filepath.Join(owners, "leases", "lease")
+	must(t, os.WriteFile(filepath.Join(owners, "file"), []byte("the owner's"), 0o600), os.MkdirAll(lease, 0o700))
+	if sealed, err := Seal(lease); err != nil || sealed || Can(owners) {
+		t.Errorf("below, sealing says %v (%v), and that it can %v", sealed, err, Can(owners))
+	}
+	must(t, os.WriteFile(filepath.Join(lease, "file"), []byte(text), 0o600))
+	file, err := os.Open(filepath.Join(lease, "file"))
+	must(t, err, Remove(t.Context(), lease, nil))
+	wiped := make([]byte, len(text))
+	if _, err := file.ReadAt(wiped, 0); err != nil || bytes.ContainsFunc(wiped, func(r rune) bool { return r != 0 }) {
+		t.Errorf("the lease's file has %q (%v)", wiped, err)
+	}
+	must(t, file.Close())
+	fd, err := os.Open(owners)
+	must(t, err)
+	defer fd.Close()
+	if key, _ := keyOf(int(fd.Fd())); !present(int(fd.Fd()), key) {
+		t.Error("the owner's key is gone")
+	}
+	if text, err := os.ReadFile(filepath.Join(owners, "file")); err != nil || string(text) != "the owner's" {
+		t.Errorf("the owner's file is %q (%v)", text, err)
 	}
 }
 

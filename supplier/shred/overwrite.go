@@ -14,21 +14,26 @@ const (
 
 var zeros = make([]byte, blockBytes)
 
-// openFile opens a regular file to be overwritten, and nothing else: no link is followed, no pipe waits, no device is touched.
+// openFile opens a regular file to be overwritten, and nothing else: no link is followed, no pipe waits, no device is touched, no file that is mounted there, and
+// none that has another name: under that one it may be somebody else's.
 func openFile(dir int, name string) (int, error) {
 	const how = unix.O_WRONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
-	fd, err := unix.Openat(dir, name, how, 0)
+	fd, err := openInside(dir, name, how)
 	if errors.Is(err, unix.EPERM) {
 		unflag(dir, name)
-		fd, err = unix.Openat(dir, name, how, 0)
+		fd, err = openInside(dir, name, how)
 	}
 	if err != nil {
 		return -1, err
 	}
 	var s unix.Stat_t
-	if err := unix.Fstat(fd, &s); err != nil || s.Mode&unix.S_IFMT != unix.S_IFREG {
+	switch err := unix.Fstat(fd, &s); {
+	case err != nil || s.Mode&unix.S_IFMT != unix.S_IFREG:
 		unix.Close(fd)
 		return -1, errors.Join(errors.New("it is no regular file"), err)
+	case s.Nlink > 1:
+		unix.Close(fd)
+		return -1, errors.New("it has another name")
 	}
 	return fd, nil
 }

@@ -62,25 +62,28 @@ func Remove(ctx context.Context, dir string, tell Tell) error {
 
 // Empty does the same with what is in a directory, and leaves the directory.
 func Empty(ctx context.Context, dir string, tell Tell) error {
-	key, sealed, err := sealedBy(dir)
+	parent, name, err := above(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("shredding %s: %w", dir, err)
 	}
-	parent, err := unix.Open(filepath.Dir(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	defer unix.Close(parent)
+	key, sealed, err := sealedBy(parent, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("shredding %s: %w", dir, err)
 	}
-	defer unix.Close(parent)
 	w := walker{ctx: ctx, tell: tell, told: time.Now(), names: map[inode]bool{}}
 	var discarded error
 	if sealed {
 		discarded = discard(parent, key) // while nothing below is open, here neither
 		w.unreadable = discarded == nil
 	}
-	fd, err := openDir(unix.AT_FDCWD, dir)
+	fd, err := openDir(parent, name)
 	if err == nil {
 		err = w.tree(fd)
 	}
@@ -102,20 +105,32 @@ func Empty(ctx context.Context, dir string, tell Tell) error {
 	return nil
 }
 
-// sealedBy is the key that a directory is on, if it is on one.
-func sealedBy(dir string) (keyID, bool, error) {
-	fd, err := openDir(unix.AT_FDCWD, dir)
+// above opens the directory that a path is in: from there it can be seen whether something is mounted on the path.
+func above(path string) (fd int, name string, err error) {
+	path = filepath.Clean(path)
+	fd, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return fd, filepath.Base(path), err
+}
+
+// sealedBy is the key that a directory is on for itself, if it is on one.
+func sealedBy(parent int, name string) (keyID, bool, error) {
+	fd, err := openDir(parent, name)
 	if err != nil {
 		return keyID{}, false, err
 	}
 	defer unix.Close(fd)
-	key, sealed := keyOf(fd)
+	key, sealed := ownKey(parent, fd)
 	return key, sealed, nil
 }
 
-// File overwrites one file and leaves it there, empty. One that is not there is no error. What could not be overwritten is a *Spared.
+// File overwrites one file and leaves it there, empty. One that is not there is no error. What could not be overwritten is a *Spared; so is one that has another name.
 func File(ctx context.Context, path string) error {
-	fd, err := openFile(unix.AT_FDCWD, path)
+	fd := -1
+	parent, name, err := above(path)
+	if err == nil {
+		fd, err = openFile(parent, name)
+		unix.Close(parent)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -250,11 +265,13 @@ func (w *walker) batch(fd int) (any bool, dirs []string, err error) {
 	here.Close()
 	files := names[:0:0]
 	var open []int
-	defer func() {
-		for _, fd := range open {
-			unix.Close(fd)
-		}
-	}()
+	written := w.bytes
+	settle := func() {
+		w.settle(open)
+		closeAll(open)
+		open, written = nil, w.bytes
+	}
+	defer func() { closeAll(open) }()
 	for _, name := range names {
 		var s unix.Stat_t
 		if err := unix.Fstatat(fd, name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -271,6 +288,9 @@ func (w *walker) batch(fd int) (any bool, dirs []string, err error) {
 			if content, ok := w.overwrite(fd, name); ok {
 				open = append(open, content)
 			}
+			if w.bytes-written >= flushEvery {
+				settle()
+			}
 			if err := w.ctx.Err(); err != nil {
 				return false, nil, err
 			}
@@ -282,13 +302,19 @@ func (w *walker) batch(fd int) (any bool, dirs []string, err error) {
 		}
 		files = append(files, name)
 	}
-	w.settle(open)
+	settle()
 	for _, name := range files {
 		if err := w.unlink(fd, name, 0); err != nil {
 			return false, nil, err
 		}
 	}
 	return len(names) > 0, dirs, nil
+}
+
+func closeAll(open []int) {
+	for _, fd := range open {
+		unix.Close(fd)
+	}
 }
 
 // alone removes a large file, or one of several names of a file: with the last one its content goes. A file that keeps a name outside is not the tenant's alone

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,18 +17,55 @@ const errNoKey = unix.ENOKEY
 
 // openDir opens a directory, not through a link and not where another file system is mounted.
 func openDir(dir int, name string) (int, error) {
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC}
-	if dir != unix.AT_FDCWD {
-		how.Resolve = unix.RESOLVE_NO_XDEV
-	}
-	fd, err := unix.Openat2(dir, name, &how)
+	return openInside(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+}
+
+var openat2 = unix.Openat2 // a test's may be an old kernel's
+
+// openInside opens what is in a directory, and nothing that is mounted there: that is somebody else's, also where it is of the same file system.
+func openInside(dir int, name string, flags int) (int, error) {
+	fd, err := openat2(dir, name, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_XDEV})
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // an old kernel, or a filter of calls that does not know this one
-		return unix.Openat(dir, name, int(how.Flags), 0)
+		if fd, err = unix.Openat(dir, name, flags, 0); err != nil {
+			return -1, err
+		}
+		if err = sameMount(dir, fd); err != nil {
+			unix.Close(fd)
+		}
 	}
 	if errors.Is(err, unix.EXDEV) {
-		return -1, fmt.Errorf("something is mounted on it: %w", err)
+		err = fmt.Errorf("something is mounted on it: %w", err)
 	}
-	return fd, err
+	if err != nil {
+		return -1, err
+	}
+	return fd, nil
+}
+
+// sameMount is EXDEV where two descriptors are of different mounts. Neither a device's number nor stat tells that of every kernel.
+func sameMount(a, b int) error {
+	one, err := mountOf(a)
+	if err != nil {
+		return err
+	}
+	other, err := mountOf(b)
+	if err == nil && one != other {
+		err = unix.EXDEV
+	}
+	return err
+}
+
+func mountOf(fd int) (string, error) {
+	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err != nil {
+		return "", fmt.Errorf("looking whether something is mounted on it: %w", err)
+	}
+	for line := range strings.Lines(string(info)) {
+		if id, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+			return strings.TrimSpace(id), nil
+		}
+	}
+	return "", errors.New("the kernel does not say what is mounted on it")
 }
 
 // extent is the first part of a file from at on that is on the disk.
@@ -85,7 +124,8 @@ const keyBytes = 64
 
 type keyID [unix.FSCRYPT_KEY_IDENTIFIER_SIZE]byte
 
-// Can says whether directories in the file system of path can be sealed: ext4 and f2fs where they were made with the feature `encrypt`.
+// Can says whether directories in path can be sealed: on ext4 and f2fs where they were made with the feature `encrypt`. Not where its owner encrypts it himself:
+// all below is on his key then, and takes no other.
 func Can(path string) bool {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -93,18 +133,23 @@ func Can(path string) bool {
 	}
 	defer unix.Close(fd)
 	_, err = policyOf(fd)
-	return err == nil || errors.Is(err, unix.ENODATA) // it is encrypted, or could be
+	return errors.Is(err, unix.ENODATA) // it could be encrypted, and is not
 }
 
 // Seal gives an empty directory a key of its own, which nobody keeps but the kernel, in its memory, until Remove. It says whether that could be done: a directory
 // that is not empty, and a file system that cannot, stay as they are, which is no error. To do it again does no harm.
 func Seal(dir string) (sealed bool, err error) {
-	fd, err := openDir(unix.AT_FDCWD, dir)
+	parent, name, err := above(dir)
+	if err != nil {
+		return false, fmt.Errorf("sealing %s: %w", dir, err)
+	}
+	defer unix.Close(parent)
+	fd, err := openDir(parent, name)
 	if err != nil {
 		return false, fmt.Errorf("sealing %s: %w", dir, err)
 	}
 	defer unix.Close(fd)
-	if key, sealed := keyOf(fd); sealed {
+	if key, sealed := ownKey(parent, fd); sealed {
 		if !present(fd, key) {
 			return true, fmt.Errorf("%s: %w", dir, ErrKeyLost)
 		}
@@ -172,6 +217,13 @@ func spec(key keyID) unix.FscryptKeySpecifier {
 	out := unix.FscryptKeySpecifier{Type: unix.FSCRYPT_KEY_SPEC_TYPE_IDENTIFIER}
 	copy(out.U[:], key[:])
 	return out
+}
+
+// ownKey is the key that a directory is on and the one above it is not. A key that they share is of whoever encrypts the one above, and is never thrown away.
+func ownKey(parent, fd int) (keyID, bool) {
+	key, sealed := keyOf(fd)
+	owners, shared := keyOf(parent)
+	return key, sealed && !(shared && owners == key)
 }
 
 // keyOf is the key that a directory is on, if it is on one.

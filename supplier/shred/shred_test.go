@@ -149,6 +149,18 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestAFileOfTwoNames is another's too: a copy of a whole directory by links, as backups make them.
+func TestAFileOfTwoNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	must(t, os.WriteFile(path, []byte("said by a tenant"), 0o600), os.Link(path, path+".backup"))
+	if err := File(t.Context(), path); err == nil || !Rest(err) {
+		t.Errorf("of a file with another name it says %v", err)
+	}
+	if text, err := os.ReadFile(path + ".backup"); err != nil || string(text) != "said by a tenant" {
+		t.Errorf("under its other name it is %q (%v)", text, err)
+	}
+}
+
 // deep nests directories far beyond what a path may be long.
 func deep(t *testing.T, in string, depth int) {
 	t.Helper()
