@@ -21,6 +21,7 @@ import (
 	"raylink/raylink/identity"
 	"raylink/raylink/wire"
 	"raylink/supplier/dataplane"
+	"raylink/supplier/runtime/docker"
 	"raylink/supplier/shred"
 )
 
@@ -229,7 +230,8 @@ func endAll(ctx context.Context, config *Config, store files, gone *Gone, force 
 	return sweep(ctx, store, gone)
 }
 
-// sweep removes the data planes' containers whose lease is forgotten, and names the containers that hold the data directory: the agent's own.
+// sweep removes the data planes' containers whose lease is forgotten, and names the containers that hold the data directory, the agent's own, and those that
+// have a lease's labels and not its name: somebody made them of a lease's image, or gave one another name.
 func sweep(ctx context.Context, store files, gone *Gone) error {
 	engine, err := dockerclient.NewClientWithOpts(dockerclient.FromEnv, dockerclient.WithAPIVersionNegotiation())
 	if err != nil {
@@ -247,6 +249,9 @@ func sweep(ctx context.Context, store files, gone *Gone) error {
 				return err
 			}
 			continue
+		}
+		if row.Labels[labelMachine] == string(gone.Machine) && row.Labels[docker.LabelLease] != "" {
+			gone.Left = append(gone.Left, fmt.Sprintf("container %.12s %s, which has a lease's labels and a name that the agent did not give it", row.ID, strings.Join(row.Names, ",")))
 		}
 		for _, m := range row.Mounts {
 			if m.Source == store.root || strings.HasPrefix(store.root, m.Source+"/") && m.Source != "/" {

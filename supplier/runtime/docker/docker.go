@@ -1,7 +1,7 @@
 // Package docker runs leases in containers of a Docker engine: no network, no capability, limits on everything.
 //
 // It speaks to the engine's socket with API negotiation (Debian's 20.10 and later). It sees only containers with its own machine's
-// label; whatever else the host runs is left alone.
+// label and their own name; whatever else the host runs is left alone.
 package docker
 
 import (
@@ -194,6 +194,9 @@ func (r *Runtime) find(ctx context.Context, lease raylink.LeaseID) ([]found, err
 	for _, row := range rows {
 		if row.Labels[LabelMachine] != string(r.machine) || (lease != "" && row.Labels[LabelLease] != string(lease)) {
 			continue // an engine that does not honour the filter must not make us touch what is not ours
+		}
+		if !slices.Contains(row.Names, "/"+Name(raylink.LeaseID(row.Labels[LabelLease]))) {
+			continue // its labels came with its image, as `docker commit` keeps them: it is its owner's
 		}
 		one, err := r.inspect(ctx, row.ID)
 		if errdefs.IsNotFound(err) {

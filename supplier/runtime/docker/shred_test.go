@@ -97,3 +97,48 @@ func writtenBy(t *testing.T, lease raylink.LeaseID) []string {
 	}
 	return paths
 }
+
+// TestWhatIsTheOwnersStays: an owner's container that has a lease's labels, as an image has them that he committed of one, stays with all that it has. So does his
+// directory in a volume of the driver local, and a lease's volume that he gave to a container of his own as well.
+func TestWhatIsTheOwnersStays(t *testing.T) {
+	real(t)
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "docker", args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("docker %v: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("the owner's"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const machine, lease, volume = "m-ownersaaaa", "l-ownersaaaa", "raylink-test-owners"
+	run("volume", "create", "--driver", "local", "-o", "type=none", "-o", "o=bind", "-o", "device="+filepath.Dir(file), volume)
+	t.Cleanup(func() {
+		exec.Command("docker", "rm", "-fv", "raylink-test-debug", "raylink-test-reader", docker.Name(lease)).Run()
+		exec.Command("docker", "volume", "rm", volume).Run()
+	})
+	sleeper := func(args ...string) {
+		run(append(append([]string{"run", "-d", "--network", "none", "--entrypoint", "sleep"}, args...), workerImage, "1000")...)
+	}
+	labels := []string{"--label", docker.LabelMachine + "=" + machine, "--label", docker.LabelLease + "=" + lease}
+	sleeper(append(labels, "--name", "raylink-test-debug", "-v", volume+":/data")...)
+	sleeper(append(labels, "--name", docker.Name(lease), "-v", volume+":/data", "-v", "/scratch")...)
+	sleeper("--name", "raylink-test-reader", "-v", volume+":/data", "--volumes-from", docker.Name(lease))
+	run("exec", "-u", "0", "raylink-test-reader", "sh", "-c", "echo mine > /scratch/file")
+	err := open(t, machine).Stop(t.Context(), lease)
+	if err == nil || !strings.Contains(err.Error(), "another container") {
+		t.Errorf("stopping says %v", err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "the owner's" {
+		t.Errorf("his file is %q (%v)", text, err)
+	}
+	if said := run("exec", "raylink-test-reader", "cat", "/scratch/file"); said != "mine" {
+		t.Errorf("what he wrote is %q", said)
+	}
+	if said := run("ps", "--format", "{{.Names}}", "--filter", "name=raylink-test-debug"); said != "raylink-test-debug" {
+		t.Errorf("of his container there is %q", said)
+	}
+}
