@@ -190,16 +190,9 @@ func (f files) list() ([]raylink.LeaseID, error) {
 // saveAssignment replaces the assignment and overwrites the one before: it has leases' tokens and environments.
 func (f files) saveAssignment(ctx context.Context, a wire.Assignment) error {
 	old := f.assignment() + ".old"
-	now, errNow := os.Lstat(f.assignment())
-	if left, err := os.Lstat(old); err == nil { // an agent was killed on the way
-		if errNow == nil && os.SameFile(now, left) {
-			err = removeFile(old)
-		} else {
-			err = shredFile(ctx, old)
-		}
-		if err != nil {
-			return err
-		}
+	left := f.removeOld(ctx) // an agent was killed on the way
+	if !shred.Rest(left) {
+		return left
 	}
 	err := os.Link(f.assignment(), old)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -208,13 +201,23 @@ func (f files) saveAssignment(ctx context.Context, a wire.Assignment) error {
 	if err != nil { // a file system without links: then the one before is replaced, and not overwritten
 		err = fmt.Errorf("keeping hold of the assignment before: %w", err)
 	}
-	return errors.Join(err, save(f.assignment(), a), shredFile(ctx, old))
+	return errors.Join(left, err, save(f.assignment(), a), f.removeOld(ctx))
+}
+
+// removeOld removes the assignment before. Where none took its place, as on a full disk, it is the assignment still: then only its second name goes.
+func (f files) removeOld(ctx context.Context) error {
+	old := f.assignment() + ".old"
+	now, err := os.Lstat(f.assignment())
+	if left, errLeft := os.Lstat(old); err == nil && errLeft == nil && os.SameFile(now, left) {
+		return removeFile(old)
+	}
+	return shredFile(ctx, old)
 }
 
 // removeAssignment removes it, whatever is left of it.
 func (f files) removeAssignment(ctx context.Context) error {
-	var errs []error
-	for _, end := range []string{"", ".old", ".new"} {
+	errs := []error{f.removeOld(ctx)}
+	for _, end := range []string{"", ".new"} {
 		errs = append(errs, shredFile(ctx, f.assignment()+end))
 	}
 	return errors.Join(errs...)

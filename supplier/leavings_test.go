@@ -110,7 +110,27 @@ func TestTheAssignmentBefore(t *testing.T) {
 			t.Errorf("number %d still has its content: %+v (%v)", i, info, err)
 		}
 	}
+	if err := os.Link(f.assignment(), f.assignment()+".old"); err != nil { // killed again
+		t.Fatal(err)
+	}
 	if err := f.removeAssignment(t.Context()); err != nil || len(tree(t, f.root)) != 1 {
 		t.Errorf("removed, there are %v (%v)", tree(t, f.root), err)
+	}
+}
+
+// TestAnAssignmentThatCannotBeSaved, as on a full disk, leaves the one before whole: it is all that an agent knows that comes back while no coordinator answers.
+func TestAnAssignmentThatCannotBeSaved(t *testing.T) {
+	f := files{root: t.TempDir()}
+	if err := f.saveAssignment(t.Context(), wire.Assignment{Leases: []wire.LeaseOrder{{Lease: head}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(f.assignment()+".new", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.saveAssignment(t.Context(), wire.Assignment{}); err == nil {
+		t.Fatal("it was saved")
+	}
+	if a, err := f.loadAssignment(); err != nil || len(a.Leases) != 1 || a.Leases[0].Lease != head {
+		t.Errorf("what is left is %+v (%v)", a, err)
 	}
 }
