@@ -83,6 +83,8 @@ func Uninstall(ctx context.Context, config Config, force bool, log *slog.Logger)
 		if err := store.each(config, log, func(one Config) error { return endAll(ctx, &one, store, &gone, force, log) }); err != nil {
 			return gone, err
 		}
+	} else if err := store.wipe(ctx, &gone, log); err != nil {
+		return gone, err
 	}
 	dataplane.RemoveDirs()
 	if me != nil {
@@ -230,6 +232,29 @@ func endAll(ctx context.Context, config *Config, store files, gone *Gone, force 
 	return sweep(ctx, store, gone)
 }
 
+// wipe makes unreadable what leases wrote of which nobody knows whose they were: the identity is gone.
+func (f files) wipe(ctx context.Context, gone *Gone, log *slog.Logger) error {
+	if err := f.open(); err != nil {
+		return err
+	}
+	leases, err := f.list()
+	if err != nil {
+		return err
+	}
+	errs := []error{f.removeAssignment(ctx)}
+	for _, lease := range leases {
+		errs = append(errs, f.remove(ctx, lease, tells(log, lease)))
+	}
+	err = errors.Join(errs...)
+	if !shred.Rest(err) {
+		return err
+	}
+	if err != nil {
+		gone.Left = append(gone.Left, err.Error())
+	}
+	return nil
+}
+
 // sweep removes the data planes' containers whose lease is forgotten, and names the containers that hold the data directory, the agent's own, and those that
 // have a lease's labels and not its name: somebody made them of a lease's image, or gave one another name.
 func sweep(ctx context.Context, store files, gone *Gone) error {
@@ -289,12 +314,13 @@ func farewell(ctx context.Context, me *client.Identity, machine raylink.MachineI
 
 // erase removes the agent's files, the identity last, and then every directory that is empty. It names what stays.
 func (f files) erase(ranWith []string) (left []string) {
-	parts := []string{"leases", "minutes", "assignment.json", "assignment.json.old", ownerFile, ownerLock, viewFile, "run", "wireguard", runtimesFile, "identity", "lock"}
+	parts := []string{"leases", "minutes", "assignment.json", "assignment.json.old", ownerFile, ownerLock, viewFile, runtimesFile, "identity", "lock"}
 	if slices.Contains(ranWith, RuntimeProcess) {
 		if left = f.eraseProcesses(); len(left) > 0 { // whoever comes to end them must know what they are
 			return left
 		}
 	}
+	left = append(left, f.eraseSockets()...)
 	for _, name := range parts {
 		for _, path := range []string{name + ".new", name} {
 			if err := os.RemoveAll(filepath.Join(f.root, path)); err != nil {
@@ -324,6 +350,24 @@ func (f files) erase(ranWith []string) (left []string) {
 		if err := os.Remove(dir); err != nil && !slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrExist}, func(is error) bool { return errors.Is(err, is) }) {
 			left = append(left, fmt.Sprintf("%s: %v", dir, err))
 		}
+	}
+	return left
+}
+
+// eraseSockets removes the sockets of data planes, and their directories where nothing else is in them: below --data / or /etc others have theirs there.
+func (f files) eraseSockets() (left []string) {
+	for _, name := range []string{"run", "wireguard"} {
+		dir := filepath.Join(f.root, name)
+		entries, _ := os.ReadDir(dir) // what cannot be read cannot be removed either
+		for _, e := range entries {
+			if e.IsDir() || !strings.HasPrefix(e.Name(), "rl") || !strings.Contains(e.Name(), ".sock") {
+				continue
+			}
+			if err := removeFile(filepath.Join(dir, e.Name())); err != nil {
+				left = append(left, fmt.Sprintf("%s: %v", filepath.Join(dir, e.Name()), err))
+			}
+		}
+		_ = os.Remove(dir) // one that is not empty is named with all that stays
 	}
 	return left
 }

@@ -1,8 +1,10 @@
 package supplier
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -102,6 +104,54 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(data); len(entries) != 1 {
 		t.Errorf("left are %v", entries)
+	}
+}
+
+// TestUninstallSparesOthersSockets: an owner who gave --data / or /etc has a run or a wireguard of his own there.
+func TestUninstallSparesOthersSockets(t *testing.T) {
+	data := used(t)
+	for _, name := range []string{"run/docker.sock", "run/rlaaaa.sock", "run/rlaaaa.sock.lock", "wireguard/wg0.conf", "wireguard/rlaaaa.sock"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(data, name)), 0o700), os.WriteFile(filepath.Join(data, name), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, err := Uninstall(t.Context(), scriptedConfig(data), false, slog.New(slog.DiscardHandler))
+	if err != nil || len(gone.Left) != 2 {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	for _, name := range []string{"run", "wireguard"} {
+		if entries, err := os.ReadDir(filepath.Join(data, name)); err != nil || len(entries) != 1 {
+			t.Errorf("in %s there are %v (%v)", name, entries, err)
+		}
+	}
+}
+
+// TestUninstallWipesWithoutAnIdentity: whose leases they were nobody knows any more. What they wrote is overwritten all the same.
+func TestUninstallWipesWithoutAnIdentity(t *testing.T) {
+	data := used(t)
+	file := filepath.Join(files{root: data}.plane(worker), "weights")
+	if err := errors.Join(os.Remove(filepath.Join(data, viewFile)), os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("a tenant's"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var held []*os.File
+	for _, path := range []string{file, files{root: data}.assignment()} {
+		one, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer one.Close()
+		held = append(held, one)
+	}
+	if gone, err := Uninstall(t.Context(), scriptedConfig(data), false, slog.New(slog.DiscardHandler)); err != nil || len(gone.Left) > 0 {
+		t.Errorf("%+v, %v", gone, err)
+	}
+	for _, one := range held {
+		if text, err := io.ReadAll(one); err != nil || len(bytes.Trim(text, "\x00")) > 0 {
+			t.Errorf("%s still holds %q (%v)", one.Name(), text, err)
+		}
+	}
+	if _, err := os.Lstat(data); !os.IsNotExist(err) {
+		t.Errorf("the directory: %v", err)
 	}
 }
 
