@@ -2,6 +2,7 @@ package shred
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -98,4 +99,37 @@ func TestAReadOnlyDisk(t *testing.T) {
 	if m.Has(t, text) {
 		t.Error("the raw disk has its text")
 	}
+}
+
+// TestWhatIsOnItsWay to the disk is bounded over many files too: an agent that ends waits for no more. Each of them is open until it has arrived.
+func TestWhatIsOnItsWay(t *testing.T) {
+	before := flushEvery
+	flushEvery = 3 << 20
+	defer func() { flushEvery = before }()
+	tree := filepath.Join(t.TempDir(), "tree")
+	must(t, os.Mkdir(tree, 0o700))
+	for i := range 50 {
+		must(t, os.WriteFile(filepath.Join(tree, fmt.Sprint(i)), bytes.Repeat([]byte("x"), 1<<20), 0o600))
+	}
+	open := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(all)
+	}
+	idle, most := open(), 0
+	must(t, Remove(asked{t.Context(), func() { most = max(most, open()-idle) }}, tree, nil))
+	if most > 8 || open() > idle {
+		t.Errorf("%d files were open at a time, and %d are left so", most, open()-idle)
+	}
+}
+
+// asked is a context that tells when somebody asks whether it is over.
+type asked struct {
+	context.Context
+	tell func()
+}
+
+func (a asked) Err() error {
+	a.tell()
+	return a.Context.Err()
 }

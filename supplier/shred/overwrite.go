@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	blockBytes = 1 << 20
-	flushEvery = 256 << 20 // bytes: more is never on its way to the disk, so that an end is not waited for long
-)
+const blockBytes = 1 << 20
+
+var flushEvery int64 = 256 << 20 // bytes: more is never on its way to the disk, so that an end is not waited for long; a test's are fewer
 
 var zeros = make([]byte, blockBytes)
 
@@ -58,7 +57,7 @@ func (w *walker) zero(fd int) error {
 }
 
 func (w *walker) zeroPart(fd int, from, to int64) error {
-	unflushed := 0
+	unflushed := int64(0)
 	for from < to {
 		if err := w.ctx.Err(); err != nil {
 			return err
@@ -70,7 +69,7 @@ func (w *walker) zeroPart(fd int, from, to int64) error {
 		if err != nil {
 			return fmt.Errorf("writing zeros: %w", err)
 		}
-		from, w.bytes, unflushed = from+int64(n), w.bytes+int64(n), unflushed+n
+		from, w.bytes, unflushed = from+int64(n), w.bytes+int64(n), unflushed+int64(n)
 		if unflushed >= flushEvery {
 			if err := flush(fd); err != nil {
 				return err
