@@ -148,3 +148,20 @@ func TestRealDoctor(t *testing.T) {
 		}
 	}
 }
+
+// TestRealUninstallNamesWhatIsNotALeases: a container with a lease's labels and another name, as from an image that its owner committed, stays and is named.
+func TestRealUninstallNamesWhatIsNotALeases(t *testing.T) {
+	if os.Getenv("RAYLINK_REAL") != "1" {
+		t.Skip("needs a Docker engine and the worker image: set RAYLINK_REAL=1")
+	}
+	const name = "raylink-debug-test"
+	id := shell(t, "docker run -d --network none --name "+name+" --label raylink.machine=m-sweptaaaaa --label raylink.lease=l-sweptaaaaa --entrypoint sleep raylink/worker:2.60.0-py311 1000")
+	t.Cleanup(func() { shell(t, "docker rm -f "+name) })
+	gone := Gone{Machine: "m-sweptaaaaa"}
+	if err := sweep(t.Context(), files{root: t.TempDir()}, &gone); err != nil {
+		t.Fatal(err)
+	}
+	if len(gone.Left) != 1 || !strings.Contains(gone.Left[0], name) || shell(t, "docker inspect -f '{{.State.Running}}' "+id) != "true" {
+		t.Errorf("%+v", gone)
+	}
+}
