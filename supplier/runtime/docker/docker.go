@@ -29,6 +29,7 @@ const (
 	LabelLease    = "raylink.lease"
 	LabelCluster  = "raylink.cluster"
 	labelRestarts = "raylink.restarts"
+	labelPlane    = "raylink.plane" // a data plane's, which is removed without a wipe: an image that says it must not make a lease's container one
 )
 
 // callTimeout bounds every call to the engine except fetching an image.
@@ -119,7 +120,7 @@ func (r *Runtime) launch(ctx context.Context, spec runtime.Spec, restarts int) (
 	if r.maps(spec) {
 		host.UsernsMode = "" // the engine's own mapping
 	}
-	config.Labels[labelRestarts] = strconv.Itoa(restarts)
+	config.Labels[labelRestarts], config.Labels[labelPlane] = strconv.Itoa(restarts), ""
 	created, err := r.engine.ContainerCreate(ctx, config, host, nil, nil, Name(spec.Lease))
 	if err != nil {
 		return "", fmt.Errorf("making container %s: %w", Name(spec.Lease), explain(err, spec))

@@ -142,3 +142,32 @@ func TestWhatIsTheOwnersStays(t *testing.T) {
 		t.Errorf("of his container there is %q", said)
 	}
 }
+
+// TestAnImageThatSaysItIsADataPlane would have its container removed as one, without a wipe.
+func TestAnImageThatSaysItIsADataPlane(t *testing.T) {
+	real(t)
+	image := "raylink/test-label:" + strings.ToLower(t.Name())
+	build := exec.CommandContext(t.Context(), "docker", "build", "-q", "--network", "none", "-t", image, "-")
+	build.Stdin = strings.NewReader("FROM " + workerImage + "\nLABEL raylink.plane=l-planelabel\n")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("making an image with a label: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("docker", "image", "rm", image).CombinedOutput(); err != nil {
+			t.Errorf("removing the image: %v: %s", err, out)
+		}
+	})
+	r := open(t, "m-planelabel")
+	spec := runtime.Spec{Lease: "l-planelabel", Machine: "m-planelabel", Image: image, Dir: prepare(t, "l-planelabel"), Memory: 256 << 20}
+	t.Cleanup(func() { exec.Command("docker", "rm", "-fv", docker.Name(spec.Lease)).Run() })
+	if _, err := r.Start(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	found, err := exec.CommandContext(t.Context(), "docker", "ps", "-aq", "--filter", "label=raylink.plane=l-planelabel").CombinedOutput()
+	if err != nil || len(found) > 0 {
+		t.Errorf("as data planes are found %q (%v)", found, err)
+	}
+	if err := r.Stop(t.Context(), spec.Lease); err != nil {
+		t.Error(err)
+	}
+}
