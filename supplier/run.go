@@ -25,6 +25,7 @@ import (
 	"raylink/supplier/runtime"
 	"raylink/supplier/runtime/docker"
 	"raylink/supplier/runtime/scripted"
+	"raylink/supplier/shred"
 )
 
 const (
@@ -250,7 +251,10 @@ func removeAll(ctx context.Context, store files, run runtime.Runtime, planes run
 	}
 	var errs []error
 	for _, lease := range dirs {
-		err := errors.Join(run.Stop(ctx, lease), planes.Stop(ctx, lease), store.remove(ctx, lease, tells(log, lease)))
+		err := errors.Join(run.Stop(ctx, lease), planes.Stop(ctx, lease))
+		if shred.Rest(err) { // while its tenant lives he would write what is overwritten
+			err = errors.Join(err, store.remove(ctx, lease, tells(log, lease)))
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("removing lease %s: %w", lease, err))
 		}
