@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 	"syscall"
 	"time"
 
@@ -230,8 +231,26 @@ func (m *till) lastSigned() (last signed, err error) {
 	if err != nil {
 		return last, err
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lastLine(string(text))
+}
+
+// lastLine reads the last line that ends: of one that does not, a signer was killed in the midst, or is writing it, and nothing of it was sent.
+func lastLine(text string) (last signed, err error) {
+	text = text[:strings.LastIndexByte(text, '\n')+1]
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if lines[len(lines)-1] == "" {
+		return last, errors.New("the signer has signed nothing yet")
+	}
 	return last, json.Unmarshal([]byte(lines[len(lines)-1]), &last)
+}
+
+// TestLastLine: a journal is read up to its last line that ends.
+func TestLastLine(t *testing.T) {
+	for text, want := range map[string]string{"": "", "{\"sig": "", "{\"signature\":\"a\"}\n": "a", "{\"signature\":\"a\"}\n{\"signature\":\"b\"}\n": "b", "{\"signature\":\"a\"}\n{\"signature\":": "a"} {
+		if last, err := lastLine(text); last.Signature != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %+v, %v", text, last, err)
+		}
+	}
 }
 
 // signs waits until the signer's journal grows: a transaction is signed, and the group is about to be told. It gives up after a while.
