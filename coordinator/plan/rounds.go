@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -166,14 +165,21 @@ func (r *rounds) part(m *state.Machine, kind raylink.DeviceKind, steps []*state.
 	if len(steps) > 0 && steps[0].Claim.Kind != kind {
 		return nil
 	}
-	busy := func(p *state.Proven) bool { return p.Open != "" }
-	if slices.ContainsFunc(slices.Collect(maps.Values(m.Proven)), busy) {
-		return steps
+	room := state.MaxOpenProofs
+	for _, known := range m.Proven {
+		if known.Open == "" {
+			continue
+		}
+		// One that can wait is done after the round; a machine that never begins it has no excuse for that.
+		if p := r.s.Proofs[known.Open]; p == nil || p.State != state.ProofOpen || p.Round != nil {
+			return steps
+		}
+		room--
 	}
 	for _, d := range m.Devices() {
 		known, claim := m.Proven[d.ID], state.ClaimOf(d)
 		asked := slices.ContainsFunc(steps, func(c *state.OpenProof) bool { return c.Device == d.ID })
-		if d.Kind != kind || known == nil || asked || known.Claim != claim || known.Trouble() != raylink.ReasonNone || len(steps) >= state.MaxOpenProofs ||
+		if d.Kind != kind || known == nil || known.Open != "" || asked || known.Claim != claim || known.Trouble() != raylink.ReasonNone || len(steps) >= room ||
 			!r.s.ProofRoom(known, challenge.Task{}, r.now) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 
 	"raylink/coordinator/state"
 	"raylink/raylink"
+	"raylink/raylink/challenge"
 )
 
 // TestAReturnIsAskedOnce: GPUs that come back are shown with their owner's others once, and not until their budget is spent.
@@ -135,5 +136,35 @@ func TestRoundsFitIntoTheDeadline(t *testing.T) {
 				t.Errorf("%s of %s: at its model's least %s takes %s", x.work, x.compute, o.Machine, least)
 			}
 		}
+	}
+}
+
+// TestNoExcuse: who never begins a proof of a GPU is in the rounds of his processors all the same; who computes already is not.
+func TestNoExcuse(t *testing.T) {
+	w := provers(t)
+	sam := w.account("sam", "")
+	card := gpu("GPU-ghost")
+	for _, name := range []string{"samone", "samtwo", "samthree"} {
+		w.machine(name, sam, offerOf(8, 16, 60_000))
+		w.describes(name, processor(8), card)
+	}
+	w.looks()
+	w.allPass()
+	for _, name := range []string{"samtwo", "samthree"} {
+		m := machineID(name)
+		w.s.Machines[m].Proven[card.ID] = &state.Proven{Claim: state.ClaimOf(card)}
+		w.apply(&state.OpenProof{ID: proofID(w.seen, m, card.ID), Machine: m, Device: card.ID, Claim: state.ClaimOf(card), Why: state.WhyAsked,
+			Task: challenge.TaskFor(raylink.DeviceGPU, 0, 0, 0)})
+	}
+	w.apply(&state.BeginProof{ID: proofID(w.seen, machineID("samthree"), card.ID), Machine: machineID("samthree")})
+	w.s.Machines[machineID("samone")].Proven[raylink.CPUDevice].Next = w.now
+	in := map[string]int{}
+	for _, c := range w.looks() {
+		if o, ok := c.(*state.OpenProof); ok && o.Device == raylink.CPUDevice && o.Round != nil {
+			in[w.s.Machines[o.Machine].Name] = o.Round.Of
+		}
+	}
+	if fmt.Sprint(in) != "map[samone:2 samtwo:2]" {
+		t.Errorf("in the round: %v", in)
 	}
 }
