@@ -50,11 +50,11 @@ func (s *Server) postProofBegin(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.holdBegin(c.Request.Context(), m, id)
+	err = s.holdBegin(c.Request.Context(), m, id, time.Now())
 	for early := true; err == nil && early; {
 		err = s.propose(c, "machine:"+string(m), "", &state.BeginProof{ID: id, Machine: m, Nonce: draw()}, nil)
-		if early = err != nil && s.early(m, id); early { // this coordinator's clock is ahead of the leader's
-			err = pause(c.Request.Context(), earlyAgain)
+		if early = err != nil && raylink.AsError(err).Code == raylink.CodeConflict && s.left(m, id) > 0; early {
+			err = s.holdBegin(c.Request.Context(), m, id, time.Time{}) // this coordinator's clock is ahead of the leader's, whose time the log has since
 		}
 	}
 	if err != nil {
@@ -67,25 +67,41 @@ func (s *Server) postProofBegin(c *gin.Context) (any, error) {
 	return wire.ProofBegun{Task: p.Task, Seed: challenge.Bind(p.Nonce, string(p.ID), string(m), p.Device, p.Task)}, nil
 }
 
-// earlyAgain is how long a begin waits that the log found early.
-const earlyAgain = 50 * time.Millisecond
+// holdLook is how often a begin that is held is held against the log's time.
+const holdLook = 50 * time.Millisecond
 
-// holdBegin keeps a request that came before its round begins, so that all of a round are given their seeds at that moment.
-func (s *Server) holdBegin(ctx context.Context, m raylink.MachineID, id raylink.ProofID) error {
+// holdBegin keeps a request that came before its round begins, so that all of a round are given their seeds at that moment: by this coordinator's clock, which
+// says that it is now (a zero one says nothing), or earlier by the log's time, which is the leader's and is behind it at most. A clock that is behind
+// would otherwise take from the machines that ask here the time that they are measured by.
+func (s *Server) holdBegin(ctx context.Context, m raylink.MachineID, id raylink.ProofID, now time.Time) error {
 	p, err := s.proofOf(m, id)
 	if err != nil || p.Round == nil { // what is wrong with it the log says
 		return nil
 	}
-	return pause(ctx, min(time.Until(p.Round.Starts), state.MaxRoundLead))
+	rest := state.MaxRoundLead
+	if !now.IsZero() {
+		rest = min(rest, p.Round.Starts.Sub(now))
+	}
+	for begun := time.Now(); ; {
+		held := time.Since(begun)
+		rest = min(rest, held+s.left(m, id))
+		if rest <= held {
+			return nil
+		}
+		if err := pause(ctx, min(rest-held, holdLook)); err != nil {
+			return err
+		}
+	}
 }
 
-// early says whether a proof's round is to come by the leader's clock.
-func (s *Server) early(m raylink.MachineID, id raylink.ProofID) (early bool) {
+// left is how long it is at most until a proof's round begins; 0 where it may begin, or is none that waits.
+func (s *Server) left(m raylink.MachineID, id raylink.ProofID) (d time.Duration) {
 	s.Group.Read(func(st *state.State) {
-		p, ok := st.Proofs[id]
-		early = ok && p.Machine == m && p.State == state.ProofOpen && p.Round != nil && st.Now.Before(p.Round.Starts)
+		if p, ok := st.Proofs[id]; ok && p.Machine == m && p.State == state.ProofOpen && p.Round != nil {
+			d = max(p.Round.Starts.Sub(st.Now), 0)
+		}
 	})
-	return early
+	return d
 }
 
 func pause(ctx context.Context, d time.Duration) error {

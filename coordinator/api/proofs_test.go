@@ -375,3 +375,28 @@ func TestRoundIsHeld(t *testing.T) {
 		t.Error("the round's proof ended before it began")
 	}
 }
+
+// TestARoundIsHeldByTheLeadersClock: whose coordinator's clock is behind is given the seed when the log says that the round has begun, and whose is ahead fills
+// the log with no begins meanwhile. What the log says is the leader's time.
+func TestARoundIsHeldByTheLeadersClock(t *testing.T) {
+	for what, ahead := range map[string]time.Duration{"the leader's clock is ahead of this coordinator's": 20 * time.Second, "it is behind": -time.Second} {
+		r, _ := proving(t)
+		r.group.ahead = ahead
+		leaders := func() time.Time { return time.Now().Add(ahead) }
+		c := opening("held", false)
+		c.Round = &state.Round{Starts: time.Now().Add(max(ahead, 0) + 300*time.Millisecond).UTC(), Of: 2}
+		r.apply(leaders(), c)
+		index := func() (n uint64) {
+			r.group.Read(func(s *state.State) { n = s.Index })
+			return n
+		}
+		before := index()
+		r.call("machine", "POST", path("held", "begin"), struct{}{}).into(t, &wire.ProofBegun{})
+		if late := leaders().Sub(c.Round.Starts); late < 0 || late > 2*time.Second {
+			t.Errorf("%s: the seed is given out %s after the round's begin", what, late)
+		}
+		if entries := index() - before; entries > 8 {
+			t.Errorf("%s: one begin was %d entries of the log", what, entries)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type fake struct {
 	watched chan struct{} // told of each call of Changed; nil for nobody
 	calls   map[string]consensus.Handler
 	voters  []string
+	ahead   time.Duration // how far the leader's clock is ahead of this coordinator's
 }
 
 func (f *fake) Read(see func(*state.State)) {
@@ -51,7 +52,7 @@ func (f *fake) Read(see func(*state.State)) {
 }
 
 func (f *fake) Propose(_ context.Context, commands ...json.RawMessage) ([]json.RawMessage, uint64, error) {
-	return f.at(time.Now(), commands...)
+	return f.at(time.Now().Add(f.ahead), commands...)
 }
 
 func (f *fake) at(now time.Time, commands ...json.RawMessage) ([]json.RawMessage, uint64, error) {

@@ -20,6 +20,9 @@ import (
 // MaxProofsAtOnce is how many proofs are open in the whole group at most: each is checked by a coordinator that has other work.
 const MaxProofsAtOnce = 256
 
+// OwnersProofs is how many of them may be one owner's when another round of his is opened: who has ten thousand machines leaves room for those who have one.
+const OwnersProofs = MaxProofsAtOnce / 2
+
 // Unanswered is how many proofs in a row under leases, not begun or late, are told the tenant and bring a proof at once when the device is idle. No more of a
 // device's are kept than one above it.
 const Unanswered = 3
@@ -32,8 +35,9 @@ const unknownRate = 2_000
 func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 	var steps []state.Command
 	running := s.OpenProofs()
-	open := len(running)
+	open, of := len(running), map[raylink.AccountID]int{}
 	for _, p := range running {
+		of[s.Machines[p.Machine].Owner]++
 		if p.Expired(now) {
 			steps = append(steps, &state.ExpireProof{ID: p.ID, Machine: p.Machine, Walk: p.State == state.ProofCommitted && p.Task.Walks()})
 		}
@@ -51,12 +55,18 @@ func proofs(s *state.State, seen Seen, now time.Time) []state.Command {
 	if len(back) > 0 {
 		due = slices.Compact(slices.Sorted(slices.Values(append(due, back...))))
 	}
+	longestFirst(s, due) // so that everybody's turn comes, however many others are due again and again
 	rounds := newRounds(s, seen, now, due)
 	for _, id := range due {
-		batch := rounds.open(s.Machines[id])
+		m := s.Machines[id]
+		if of[m.Owner] >= OwnersProofs {
+			continue
+		}
+		batch := rounds.open(m)
 		if open += len(batch); open > MaxProofsAtOnce { // a round is opened whole, or later
 			return steps
 		}
+		of[m.Owner] += len(batch)
 		steps = append(steps, batch...)
 	}
 	return steps
@@ -80,7 +90,7 @@ func anyDue(s *state.State, now time.Time, m *state.Machine) bool {
 		if !looked {
 			hired, looked = len(s.LeasesOn(m.ID)) > 0, true
 		}
-		if !hired && owes(s, known) {
+		if !hired && (owes(s, known) || alone(s, known)) {
 			return true
 		}
 		if hired && lucky(s, known, now) {
@@ -112,7 +122,7 @@ func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []*state
 		}
 		c := &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim}
 		if len(leases) == 0 {
-			if c.Why = why(known, claim, now); c.Why == "" && owes(s, known) {
+			if c.Why = why(known, claim, now); c.Why == "" && (owes(s, known) || alone(s, known)) {
 				c.Why = state.WhyRetry
 			}
 		} else if l := using(leases, d.ID); l != nil && lucky(s, known, now) {
@@ -161,6 +171,16 @@ func owes(s *state.State, known *state.Proven) bool {
 		}
 	}
 	return true
+}
+
+// alone says that what a device showed last it showed at a moment that somebody chose, its owner it may be, and not with that owner's others: it is due again
+// once it is idle. Who asks for his machines one by one, each before it is due, would otherwise never have a round.
+func alone(s *state.State, known *state.Proven) bool {
+	if known == nil {
+		return false
+	}
+	p := s.Proofs[known.Last()]
+	return p != nil && p.State == state.ProofPassed && (p.Why == state.WhyAsked || p.Why == state.WhyAppeal)
 }
 
 // unanswered warns a tenant of machines that do not answer challenges while his nodes are on them.

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -52,9 +51,7 @@ func newRounds(s *state.State, seen Seen, now time.Time, due []raylink.MachineID
 		}
 	}
 	for _, list := range r.idle {
-		slices.SortFunc(list, func(a, b raylink.MachineID) int {
-			return cmp.Or(lastAsked(s, a).Compare(lastAsked(s, b)), cmp.Compare(a, b))
-		})
+		longestFirst(s, list)
 	}
 	return r
 }
@@ -64,17 +61,38 @@ func present(seen Seen, now time.Time, m *state.Machine) bool {
 	return m.State == state.MachineActive && m.Host != nil && seen.Up(m.ID, now) && seen.Machines[m.ID].Report.Paused == raylink.ReasonNone
 }
 
-func lastAsked(s *state.State, id raylink.MachineID) (at time.Time) {
-	if known := s.Machines[id].Proven[raylink.CPUDevice]; known != nil {
-		at = known.OpenedAt
+// stands is the kind of a machine's devices that it stands in the market by: its GPUs, or the processor of one that has none.
+func stands(m *state.Machine) raylink.DeviceKind {
+	if len(m.GPUs()) > 0 {
+		return raylink.DeviceGPU
+	}
+	return raylink.DeviceCPU
+}
+
+// lastAsked is when a machine was asked last for a proof of what it stands in the market by.
+func lastAsked(m *state.Machine) (at time.Time) {
+	kind := stands(m)
+	for _, known := range m.Proven {
+		if known.Claim.Kind == kind && known.OpenedAt.After(at) {
+			at = known.OpenedAt
+		}
 	}
 	return at
+}
+
+// longestFirst sorts machines by how long ago they were asked.
+func longestFirst(s *state.State, list []raylink.MachineID) {
+	asked := make(map[raylink.MachineID]time.Time, len(list))
+	for _, id := range list {
+		asked[id] = lastAsked(s.Machines[id])
+	}
+	slices.SortFunc(list, func(a, b raylink.MachineID) int { return cmp.Or(asked[a].Compare(asked[b]), cmp.Compare(a, b)) })
 }
 
 // returned says whether a machine was away since its last proof, and is back for long enough. Who could show his machines while the others are away, and have them
 // all hired later, had one of them only. In a mass loss all are away, and it is us.
 func returned(s *state.State, seen Seen, now time.Time, id raylink.MachineID) bool {
-	back, asked := seen.Returned[id], lastAsked(s, id)
+	back, asked := seen.Returned[id], lastAsked(s.Machines[id])
 	return back.After(asked) && now.Sub(asked) >= ReturnRest && now.Sub(back) <= ReturnFor && !seen.loss.has(id)
 }
 
@@ -87,14 +105,15 @@ func (r *rounds) open(m *state.Machine) []state.Command {
 	if len(r.s.LeasesOn(m.ID)) > 0 {
 		return commands(due)
 	}
-	kind := raylink.DeviceCPU
+	kind := stands(m)
 	if len(due) > 0 {
 		kind = due[0].Claim.Kind
-	} else if len(m.GPUs()) > 0 {
-		kind = raylink.DeviceGPU
 	}
 	round := r.part(m, kind, due)
 	own := len(round)
+	if own == 0 { // its budget is spent: to look for company takes long where its owner has very many
+		return nil
+	}
 	for _, id := range r.idle[m.Owner] {
 		if len(round) >= RoundMost {
 			break
@@ -103,13 +122,17 @@ func (r *rounds) open(m *state.Machine) []state.Command {
 			round = append(round, r.part(r.s.Machines[id], kind, opened(r.s, r.seen, r.now, r.s.Machines[id]))...)
 		}
 	}
-	if len(due) == 0 && (own == 0 || len(round) == own) { // it came back, and nobody else is here: what it has shown it has shown alone
+	if len(due) == 0 && len(round) == own { // it came back, and nobody else is here: what it has shown it has shown alone
 		return nil
+	}
+	now := r.now
+	if r.s.Now.After(now) { // the last leader's clock was ahead of ours, and the log's time does not go back
+		now = r.s.Now
 	}
 	for _, c := range round {
 		r.taken[c.Machine] = true
 		if len(round) > 1 {
-			c.Round = &state.Round{Starts: r.now.Add(RoundLead).UTC(), Of: len(round)}
+			c.Round = &state.Round{Starts: now.Add(RoundLead).UTC(), Of: len(round)}
 		}
 	}
 	if len(round) > 1 {
@@ -127,7 +150,8 @@ func (r *rounds) alike(round []*state.OpenProof) {
 			times = min(times, min(guess(r.s.Machines[c.Machine].Proven[c.Device], c.Claim), 1<<40)*1000/least)
 		}
 	}
-	times = max(times, leastTimes)
+	// Where the policy leaves less time, they are as long as a device may take that does the least: it would be late each time.
+	times = max(times, min(leastTimes, 1000*r.s.Proving.Compute.Milliseconds()/max(r.s.Proving.Work.Milliseconds(), 1)))
 	for _, c := range round {
 		if least, _, _ := catalogue.Band(c.Claim.Device()); least > 0 {
 			m := r.s.Machines[c.Machine]
@@ -141,14 +165,21 @@ func (r *rounds) part(m *state.Machine, kind raylink.DeviceKind, steps []*state.
 	if len(steps) > 0 && steps[0].Claim.Kind != kind {
 		return nil
 	}
-	busy := func(p *state.Proven) bool { return p.Open != "" }
-	if slices.ContainsFunc(slices.Collect(maps.Values(m.Proven)), busy) {
-		return steps
+	room := state.MaxOpenProofs
+	for _, known := range m.Proven {
+		if known.Open == "" {
+			continue
+		}
+		// One that can wait is done after the round; a machine that never begins it has no excuse for that.
+		if p := r.s.Proofs[known.Open]; p == nil || p.State != state.ProofOpen || p.Round != nil {
+			return steps
+		}
+		room--
 	}
 	for _, d := range m.Devices() {
 		known, claim := m.Proven[d.ID], state.ClaimOf(d)
 		asked := slices.ContainsFunc(steps, func(c *state.OpenProof) bool { return c.Device == d.ID })
-		if d.Kind != kind || known == nil || asked || known.Claim != claim || known.Trouble() != raylink.ReasonNone || len(steps) >= state.MaxOpenProofs ||
+		if d.Kind != kind || known == nil || known.Open != "" || asked || known.Claim != claim || known.Trouble() != raylink.ReasonNone || len(steps) >= room ||
 			!r.s.ProofRoom(known, challenge.Task{}, r.now) {
 			continue
 		}

@@ -29,6 +29,7 @@ type owned struct {
 	silent map[string]bool   // agents that do not report,
 	gone   map[string]bool   // and for so long that they do not count as up
 	moves  bool              // the owner does something at any time
+	asks   time.Duration     // so long before they are due the owner asks for proofs of his machines, one by one
 	again  bool              // who stands in quarantine leaves, and joins anew as somebody else
 
 	shown map[string]time.Time // when a machine's proof was computed last
@@ -90,6 +91,7 @@ func (f *owned) live(d time.Duration) {
 		for _, name := range f.names {
 			f.hear(name)
 		}
+		f.asksOne()
 		f.seen.Entropy = challenge.Seed{byte(f.index), byte(f.index >> 8), byte(f.index >> 16)}
 		steps := proofs(f.s, f.seen, f.now)
 		if len(steps) > 0 {
@@ -104,6 +106,21 @@ func (f *owned) live(d time.Duration) {
 			}
 		}
 		f.answer()
+	}
+}
+
+// asksOne lets the owner ask for a proof of one machine, as he may at any time.
+func (f *owned) asksOne() {
+	for _, name := range f.names {
+		m := f.s.Machines[f.id(name)]
+		known := m.Proven[raylink.CPUDevice]
+		if f.asks == 0 || known == nil || known.Open != "" || known.Next.Sub(f.now) > f.asks || known.Trouble() != raylink.ReasonNone || !f.s.ProofRoom(known, challenge.Task{}, f.now) {
+			continue
+		}
+		f.seen.Entropy = challenge.Seed{byte(f.index), byte(f.index >> 8), byte(f.index >> 16), 1}
+		f.apply(&state.OpenProof{ID: proofID(f.seen, m.ID, raylink.CPUDevice), Machine: m.ID, Device: raylink.CPUDevice, Claim: known.Claim, Why: state.WhyAsked,
+			Task: ProofTask(f.s, m, known, known.Claim, false)})
+		return
 	}
 }
 
@@ -240,6 +257,7 @@ func TestARelayServesNoFleet(t *testing.T) {
 		{"they are those of twelve accounts: this is not seen", 12, func(f *owned) { f.real = 1; f.accounts() }},
 		{"and they leave, and join anew", 1, func(f *owned) { f.again = true }},
 		{"the others fall silent", 1, func(f *owned) { f.begins = func(string) bool { return false } }},
+		{"each is asked for by its owner, alone, before it is due", 1, func(f *owned) { f.moves, f.asks = true, 10*time.Minute }},
 		{"twice as fast", 2, func(f *owned) { f.begins = func(string) bool { return false } }},
 		{"each hour one by one, the others paused", 1, func(f *owned) {
 			f.moves = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,19 +99,38 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// next takes the first order that is not done and not too late, and those that begin with it.
+// next takes the first order that is not done and not too late, and those that begin with it. What begins at a certain moment comes before what can wait.
 func (l *Loop) next() (orders []wire.ProofOrder) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var left []wire.ProofOrder
 	for _, o := range l.orders {
-		if l.done[o.ID] || !time.Now().Before(o.Deadline) {
-			continue
+		if !l.done[o.ID] && time.Now().Before(o.Deadline) {
+			left = append(left, o)
 		}
-		if len(orders) == 0 || together(orders[0], o) {
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(left, sooner)
+	for _, o := range left {
+		if o.ID == first.ID || together(first, o) {
 			orders = append(orders, o)
 		}
 	}
 	return orders
+}
+
+func sooner(a, b wire.ProofOrder) int {
+	switch {
+	case a.Starts != nil && b.Starts != nil:
+		return a.Starts.Compare(*b.Starts)
+	case a.Starts != nil:
+		return -1
+	case b.Starts != nil:
+		return 1
+	}
+	return 0
 }
 
 func together(a, b wire.ProofOrder) bool {

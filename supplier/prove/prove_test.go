@@ -162,7 +162,7 @@ func (g *gate) BeginProof(ctx context.Context, _ string, id raylink.ProofID) (wi
 	return wire.ProofBegun{}, raylink.Errorf(raylink.CodeConflict, "it was asked to begin, and that is all this test wants")
 }
 
-// Those of a round wait for their begin together; what has another begin, or none, comes after them.
+// Those of a round wait for their begin together; what has another begin, or none, comes after them, wherever it stands: it can wait, and they would be late.
 func TestLoopDoesARoundTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
@@ -176,8 +176,8 @@ func TestLoopDoesARoundTogether(t *testing.T) {
 			o.Device, o.Starts = device, starts
 			return o
 		}
-		orders := []wire.ProofOrder{with(proofA, "GPU-1", &soon), with("p-later23456", "GPU-3", &later), with(proofB, "GPU-2", &soon), with("p-alone23456", raylink.CPUDevice, nil)}
-		l.Set(orders)
+		orders := []wire.ProofOrder{with(proofA, "GPU-1", &soon), with("p-alone23456", raylink.CPUDevice, nil), with("p-later23456", "GPU-3", &later), with(proofB, "GPU-2", &soon)}
+		l.Set([]wire.ProofOrder{orders[1], orders[2], orders[0], orders[3]})
 		synctest.Wait()
 		if got := fmt.Sprint(g.waits); got != "[p-aaaaaaaaaa p-bbbbbbbbbb]" {
 			t.Errorf("at first %s wait", got)
