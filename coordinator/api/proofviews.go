@@ -162,7 +162,7 @@ func proofsOf(st *state.State, m *state.Machine, l *state.Lease, device string) 
 		if (device != "" && id != device) || (l != nil && known.Claim.Kind == raylink.DeviceGPU && !slices.Contains(l.Devices, id)) {
 			continue
 		}
-		c := &state.OpenProof{Machine: m.ID, Device: id, Claim: known.Claim, Why: state.WhyAsked, Task: plan.ProofTask(st, m, known, known.Claim, false)}
+		c := &state.OpenProof{Machine: m.ID, Device: id, Claim: known.Claim, Why: state.WhyAsked, Spot: true, Task: plan.ProofTask(st, m, known, known.Claim, false)}
 		if l != nil {
 			c.Lease = l.ID
 		}

@@ -118,7 +118,7 @@ func (f *owned) asksOne() {
 			continue
 		}
 		f.seen.Entropy = challenge.Seed{byte(f.index), byte(f.index >> 8), byte(f.index >> 16), 1}
-		f.apply(&state.OpenProof{ID: proofID(f.seen, m.ID, raylink.CPUDevice), Machine: m.ID, Device: raylink.CPUDevice, Claim: known.Claim, Why: state.WhyAsked,
+		f.apply(&state.OpenProof{ID: proofID(f.seen, m.ID, raylink.CPUDevice), Machine: m.ID, Device: raylink.CPUDevice, Claim: known.Claim, Why: state.WhyAsked, Spot: true,
 			Task: ProofTask(f.s, m, known, known.Claim, false)})
 		return
 	}
@@ -258,6 +258,7 @@ func TestARelayServesNoFleet(t *testing.T) {
 		{"and they leave, and join anew", 1, func(f *owned) { f.again = true }},
 		{"the others fall silent", 1, func(f *owned) { f.begins = func(string) bool { return false } }},
 		{"each is asked for by its owner, alone, before it is due", 1, func(f *owned) { f.moves, f.asks = true, 10*time.Minute }},
+		{"each is asked for as often as its budget allows", 1, func(f *owned) { f.moves, f.asks = true, 100*time.Hour }},
 		{"twice as fast", 2, func(f *owned) { f.begins = func(string) bool { return false } }},
 		{"each hour one by one, the others paused", 1, func(f *owned) {
 			f.moves = true

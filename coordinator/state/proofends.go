@@ -18,6 +18,8 @@ const (
 	ProofGrace = time.Hour
 	// ProofPenance is how long after a wrong answer, or after too many slow rounds, a device is tried again by itself.
 	ProofPenance = 24 * time.Hour
+	// BehindFor is how long a round that was not passed counts: an owner who has fewer machines since may have none as large to make up for it.
+	BehindFor = 7 * 24 * time.Hour
 )
 
 // JudgeProof ends a proof by its judge's word. How long it took is the state's own knowledge.
@@ -190,7 +192,11 @@ func (s *State) behind(known *Proven, p *Proof) {
 		}
 		return
 	}
-	known.Behind, known.BehindOf = known.Behind+1, max(known.BehindOf, p.Round.Of)
+	now := s.Now
+	if known.BehindAt != nil && now.Sub(*known.BehindAt) > BehindFor {
+		known.Behind, known.BehindOf = 0, 0
+	}
+	known.Behind, known.BehindOf, known.BehindAt = known.Behind+1, max(known.BehindOf, p.Round.Of), &now
 	if known.Behind < s.Proving.Rounds {
 		return
 	}
@@ -255,6 +261,10 @@ func (s *State) passed(known *Proven, p *Proof) {
 			known.Guess = p.Rate
 		}
 		known.Rate = max(known.Rate, p.Rate)
+	}
+	if p.Spot {
+		known.Next = now
+		return
 	}
 	known.Next = now.Add(s.Proving.Least + known.drawn("next", s.Proving.Most-s.Proving.Least))
 	known.Until = known.Next.Add(ProofGrace)

@@ -71,6 +71,7 @@ type Proof struct {
 	Lease   raylink.LeaseID // during which it runs; empty while the machine is idle
 	By      string          // an appeal: the id of the coordinator that may judge it, and no other
 	Of      raylink.ProofID // an appeal: the proof that is appealed against
+	Spot    bool            `json:",omitempty"` // somebody chose its moment: passed, it does not count for longer than that
 	Round   *Round          `json:",omitempty"` // nil where it begins when its device likes, up to the deadline
 
 	Task       challenge.Task
@@ -138,6 +139,7 @@ type Proven struct {
 	Aside      bool              `json:",omitempty"` // its trouble counts only while the machine offers it: AsideProof
 	Behind     int               `json:",omitempty"` // rounds in a row that it did not pass, however they ended
 	BehindOf   int               `json:",omitempty"` // the largest of them
+	BehindAt   *time.Time        `json:",omitempty"` // the last of them
 }
 
 // Spent is what one proof took of a device.

@@ -30,8 +30,9 @@ type OpenProof struct {
 	Why     string            `json:"why"`
 	Task    challenge.Task    `json:"task"`
 	Lease   raylink.LeaseID   `json:"lease,omitempty"`
-	By      string            `json:"by,omitempty"` // an appeal: the coordinator that is to judge it
-	Of      raylink.ProofID   `json:"of,omitempty"` // an appeal: the proof that it is against
+	By      string            `json:"by,omitempty"`   // an appeal: the coordinator that is to judge it
+	Of      raylink.ProofID   `json:"of,omitempty"`   // an appeal: the proof that it is against
+	Spot    bool              `json:"spot,omitempty"` // an owner or a tenant asked for it: passed, it makes its device due at once, and proven no longer
 	Round   *Round            `json:"round,omitempty"`
 }
 
@@ -68,7 +69,7 @@ func (c *OpenProof) apply(s *State) (any, error) {
 		known.Appealed = &now
 	}
 	s.open[c.ID] = true
-	p := &Proof{ID: c.ID, Machine: c.Machine, Device: c.Device, Claim: c.Claim, Why: c.Why, State: ProofOpen, Lease: c.Lease, By: c.By, Of: c.Of, Round: c.Round,
+	p := &Proof{ID: c.ID, Machine: c.Machine, Device: c.Device, Claim: c.Claim, Why: c.Why, State: ProofOpen, Lease: c.Lease, By: c.By, Of: c.Of, Spot: c.Spot, Round: c.Round,
 		Task: c.Task, OpenedAt: s.Now, Deadline: s.Now.Add(s.Proving.Begin)}
 	if c.Round != nil {
 		p.Deadline = c.Round.Starts.Add(s.Proving.Compute) // who begins late has less time

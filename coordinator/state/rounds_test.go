@@ -80,6 +80,7 @@ func TestBehind(t *testing.T) {
 		"slow8 gone8 pass4 late8 gone8":  "fine",
 		"slow2 gone2 pass80 late2 gone2": "fine",
 		"pass8 pass8 alone":              "fine",
+		"slow8 gone8 week slow8 gone8":   "fine",
 	} {
 		w := provers(t)
 		for i, step := range strings.Fields(rounds) {
@@ -102,6 +103,10 @@ func TestBehind(t *testing.T) {
 func (w *world) plays(name, step string) {
 	w.t.Helper()
 	w.now = w.now.Add(time.Hour)
+	if step == "week" {
+		w.now = w.now.Add(BehindFor)
+		return
+	}
 	how, of := step, 0
 	if step != "alone" {
 		how = step[:4]
@@ -130,4 +135,19 @@ func (w *world) plays(name, step string) {
 		end[2].(*JudgeProof).Least = 1 << 40
 	}
 	w.must(end...)
+}
+
+// TestASpotShowsItsMoment: what an owner or a tenant asked for shows what a device does, and neither makes it proven for longer nor puts off its next proof.
+func TestASpotShowsItsMoment(t *testing.T) {
+	w := provers(t)
+	w.proofAt(openOf("first", "mone", raylink.CPUDevice), "first", "mone", ProofPassed)
+	until := w.known("mone", raylink.CPUDevice).Until
+	w.now = w.now.Add(50 * time.Minute)
+	spot := openOf("spot", "mone", raylink.CPUDevice)
+	spot.Why, spot.Spot = WhyAsked, true
+	w.proofAt(spot, "spot", "mone", ProofPassed)
+	known := w.known("mone", raylink.CPUDevice)
+	if !known.Until.Equal(until) || !known.Next.Equal(w.s.Now) || !known.PassedAt.Equal(w.s.Now) || known.Lacks(w.s.Now) != raylink.ReasonNone || known.Lacks(until) != raylink.ReasonProofExpired {
+		t.Errorf("it was proven until %s, and then %+v", until, known)
+	}
 }

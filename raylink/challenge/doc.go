@@ -29,14 +29,14 @@
 // that come back from a pause or a silence are proven with the others that are there.
 //
 // What that comes to. Over many rounds an owner can let each machine pass every third one, in rounds half as large: so one device stands for at most 3·2·k. Played
-// over days against what an owner may try (to be late, to fall silent, to leave and join anew, to pause all but one, to ask for each before it is due), one that is worth one machine kept 2 to 6 of
+// over days against what an owner may try (to be late, to fall silent, to leave and join anew, to pause all but one, to ask for each at moments of his own), one that is worth one machine kept 2 to 6 of
 // twelve in the market, where without rounds it keeps all (coordinator/plan, TestARelayServesNoFleet; with real agents, TestRelay in raylink/testbed).
 //
 // What remains. Rounds are of one account, and an admin opens accounts: to whom he gives twelve, for one machine each, they are twelve owners, and one device serves
-// them all, each at another time. An appeal is alone, once in six hours, and so is what an owner asks for; what passes so is due with the others at once, but for that there has
-// to be room in the budget: who asks for each of his machines so often that none is left keeps twelve of twelve. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
-// processors: k may be tens there. Proofs under lease, of the lottery or because a tenant asks, run alone and can be relayed: who hires one core of each of his machines, and asks for them as a tenant, has them in no round and the rest of
-// their cores in the market; what is under lease and does not do what it was hired for is seen by who hired it. Of a model that the catalogue does not know nothing is judged but the deadlines.
+// them all, each at another time. An appeal is alone, once in six hours. What an owner or a tenant asks for is alone, too, and therefore
+// makes its device proven no longer than it was, and due at once. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
+// processors: k may be tens there. Proofs under lease, of the lottery or because a tenant asks, run alone and can be relayed: who hires one core of each of his machines has them in no round, and the rest of
+// their cores in the market until they count as proven no longer, 2 to 7 hours after their last round, or as long again as the lottery draws them; what is under lease and does not do what it was hired for is seen by who hired it. Of a model that the catalogue does not know nothing is judged but the deadlines.
 //
 // Memory. The content of a block is made by a chain of steps, each reading two earlier words of the block that depend on the one before. To have one word
 // of a block of which nothing is kept, half the block has to be made again: about 4,200 dependent steps and reads in place of one read. Who keeps a share

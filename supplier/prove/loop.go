@@ -105,7 +105,7 @@ func (l *Loop) next() (orders []wire.ProofOrder) {
 	defer l.mu.Unlock()
 	var left []wire.ProofOrder
 	for _, o := range l.orders {
-		if !l.done[o.ID] && time.Now().Before(o.Deadline) {
+		if !l.done[o.ID] && (o.Starts != nil || time.Now().Before(o.Deadline)) { // a round is not missed because this machine's clock is ahead
 			left = append(left, o)
 		}
 	}
@@ -143,6 +143,9 @@ func (l *Loop) doAll(ctx context.Context, orders []wire.ProofOrder) bool {
 	for _, o := range orders {
 		go func() {
 			working, cancel := context.WithDeadline(ctx, o.Deadline)
+			if o.Starts != nil {
+				working, cancel = context.WithCancel(ctx) // it ends when it is no longer ordered
+			}
 			defer cancel()
 			l.mu.Lock()
 			_, ordered := l.done[o.ID]
