@@ -36,7 +36,8 @@
 // them all, each at another time. An appeal is alone, once in six hours. What an owner or a tenant asks for is alone, too, and therefore
 // makes its device proven no longer than it was, and due at once. The least that a processor's model does is far below what fast ones do, and nothing tells a GPU that computes for
 // processors: k may be tens there. Proofs under lease, of the lottery or because a tenant asks, run alone and can be relayed: who hires one core of each of his machines has them in no round, and the rest of
-// their cores in the market until they count as proven no longer, 2 to 7 hours after their last round, or as long again as the lottery draws them; what is under lease and does not do what it was hired for is seen by who hired it. Of a model that the catalogue does not know nothing is judged but the deadlines.
+// their cores in the market until they count as proven no longer, 2 to 7 hours after their last round, or as long again as the lottery draws them; what is under lease and
+// does not do what it was hired for is seen by who hired it. Of a model that the catalogue does not know nothing is judged but the deadlines.
 //
 // Memory. The content of a block is made by a chain of steps, each reading two earlier words of the block that depend on the one before. To have one word
 // of a block of which nothing is kept, half the block has to be made again: about 4,200 dependent steps and reads in place of one read. Who keeps a share
