@@ -120,18 +120,19 @@ func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []*state
 		if (known != nil && known.Open != "") || (known == nil && len(m.Proven)+len(steps) >= state.MaxProofDevices) || room == 0 {
 			continue
 		}
-		c := &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim}
+		reason, lease := "", raylink.LeaseID("")
 		if len(leases) == 0 {
-			if c.Why = why(known, claim, now); c.Why == "" && (owes(s, known) || alone(s, known)) {
-				c.Why = state.WhyRetry
+			if reason = why(known, claim, now); reason == "" && (owes(s, known) || alone(s, known)) {
+				reason = state.WhyRetry
 			}
 		} else if l := using(leases, d.ID); l != nil && lucky(s, known, now) {
-			c.Why, c.Lease = state.WhyLottery, l.ID
+			reason, lease = state.WhyLottery, l.ID
 		}
-		if c.Why == "" || !s.ProofRoom(known, challenge.Task{}, now) { // to size a task takes longer than to see that there is room for none
+		if reason == "" {
 			continue
 		}
-		if c.Task = ProofTask(s, m, known, claim, len(leases) == 0); !s.ProofRoom(known, c.Task, now) {
+		c := opening(s, seen, now, m, d, reason, lease)
+		if c == nil {
 			continue
 		}
 		steps = append(steps, c)
@@ -140,6 +141,19 @@ func opened(s *state.State, seen Seen, now time.Time, m *state.Machine) []*state
 		}
 	}
 	return steps
+}
+
+// opening opens a proof of a device, under a lease or, with an empty one, while its machine is idle; nil where its budget has no room.
+func opening(s *state.State, seen Seen, now time.Time, m *state.Machine, d raylink.Device, reason string, lease raylink.LeaseID) *state.OpenProof {
+	known, claim := m.Proven[d.ID], state.ClaimOf(d)
+	if !s.ProofRoom(known, challenge.Task{}, now) { // to size a task takes longer than to see that there is room for none
+		return nil
+	}
+	task := ProofTask(s, m, known, claim, lease == "")
+	if !s.ProofRoom(known, task, now) {
+		return nil
+	}
+	return &state.OpenProof{ID: proofID(seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim, Why: reason, Task: task, Lease: lease}
 }
 
 // why a device that is idle is to be proven now; empty where it is not.

@@ -8,7 +8,6 @@ import (
 	"raylink/coordinator/state"
 	"raylink/raylink"
 	"raylink/raylink/catalogue"
-	"raylink/raylink/challenge"
 )
 
 // Rounds. Nobody can see from bits that one machine computed for another (package challenge's documentation). So what one owner has idle is proven at the same
@@ -179,12 +178,10 @@ func (r *rounds) part(m *state.Machine, kind raylink.DeviceKind, steps []*state.
 	for _, d := range m.Devices() {
 		known, claim := m.Proven[d.ID], state.ClaimOf(d)
 		asked := slices.ContainsFunc(steps, func(c *state.OpenProof) bool { return c.Device == d.ID })
-		if d.Kind != kind || known == nil || known.Open != "" || asked || known.Claim != claim || known.Trouble() != raylink.ReasonNone || len(steps) >= room ||
-			!r.s.ProofRoom(known, challenge.Task{}, r.now) {
+		if d.Kind != kind || known == nil || known.Open != "" || asked || known.Claim != claim || known.Trouble() != raylink.ReasonNone || len(steps) >= room {
 			continue
 		}
-		c := &state.OpenProof{ID: proofID(r.seen, m.ID, d.ID), Machine: m.ID, Device: d.ID, Claim: claim, Why: state.WhyRound, Task: ProofTask(r.s, m, known, claim, true)}
-		if r.s.ProofRoom(known, c.Task, r.now) {
+		if c := opening(r.s, r.seen, r.now, m, d, state.WhyRound, ""); c != nil {
 			steps = append(steps, c)
 		}
 	}
