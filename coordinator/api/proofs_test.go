@@ -366,8 +366,16 @@ func TestRoundIsHeld(t *testing.T) {
 	if len(a.Proofs) != 1 || a.Proofs[0].Starts == nil || !a.Proofs[0].Starts.Equal(starts) || a.Proofs[0].Deadline.Before(starts.Add(30*time.Second)) {
 		t.Fatalf("the assignment says %+v", a.Proofs)
 	}
+	entries := func() (n uint64) {
+		r.group.Read(func(s *state.State) { n = s.Index })
+		return n
+	}
+	before := entries()
 	var p wire.Proof
 	r.answered(t, "held", nil).into(t, &p)
+	if n := entries() - before; n != 4 { // begin, commit, walked and the verdict: a begin that is held is no entry before its time
+		t.Errorf("a proof whose begin was held is %d entries of the log", n)
+	}
 	if p.State != state.ProofPassed || p.Round != 2 || p.BegunAt == nil || !p.BegunAt.Equal(starts) {
 		t.Errorf("%+v", p)
 	}
